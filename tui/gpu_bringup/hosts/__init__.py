@@ -1,0 +1,1 @@
+"""The one interface to a machine, and its kinds. Alone in starting processes."""

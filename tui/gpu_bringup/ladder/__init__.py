@@ -1,0 +1,1 @@
+"""The ladder: 17 rungs, one a file. ``ladder.climb`` asks them in order."""

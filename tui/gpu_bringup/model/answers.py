@@ -1,0 +1,38 @@
+"""What the operator said: the questions of the wizard, or the flags of a headless command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+
+class SourceKind(str, Enum):
+    """Where the driver shall come from."""
+
+    DISTRIBUTION = "distribution"
+    NVIDIA_REPOSITORY = "nvidia-repository"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    scenario: str = "long-term-stable"
+    gpus: tuple[str, ...] = ()
+    """Names or PCI ids of hardware to plan for; empty: what was detected."""
+    framework: str = ""
+    """"vllm" or "vllm:0.33.0"; empty: none named."""
+    source: SourceKind | None = None
+    """None: whatever suits best."""
+    kernel: str = ""
+    """Kernel release to prepare; empty: the running one and every one that boots next."""
+    secure_boot: bool | None = None
+    """As told by flag; None: as detected."""
+    os: str = ""
+    """"debian:13": a host by description instead of detection."""
+    driver: str = ""
+    """A driver branch or version that the operator insists on."""
+    flavour: str = ""
+    today: date | None = None
+    local_packages: str = ""
+    """Folder with packages for the local (air-gapped) source."""

@@ -1,0 +1,507 @@
+"""Facts about one host: frozen dataclasses. A field that could not be had is ``Unknown``.
+
+Sizes are bytes, times seconds, paths absolute on that host. Observers in ``gpu_bringup.facts``
+fill these in; the ladder, the recommendation and the plan only read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gpu_bringup.model.unknown import Fact, Unknown
+
+_NOT_LOOKED = Unknown("not looked at")
+
+
+class SecureBoot(str, Enum):
+    """UEFI Secure Boot as the firmware reports it; unsupported = booted without UEFI."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    UNSUPPORTED = "unsupported"
+
+
+class Flavour(str, Enum):
+    """The two flavours of NVIDIA's kernel modules."""
+
+    OPEN = "open"
+    PROPRIETARY = "proprietary"
+
+
+class HeadersState(str, Enum):
+    COMPLETE = "complete"
+    MISSING = "missing"
+    INCOMPLETE = "incomplete"
+    MISMATCH = "mismatch"
+
+
+class InstallMethod(str, Enum):
+    """How the driver that is on this host came here."""
+
+    NONE = "none"
+    DISTRIBUTION = "distribution"
+    NVIDIA_REPOSITORY = "nvidia-repository"
+    RUNFILE = "runfile"
+    MIXED = "mixed"
+    OUTSIDE = "outside"
+    """Provided by the platform (a mount, a driver container, the hypervisor): not ours to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class OsFacts:
+    id: str
+    version: str
+    name: str
+    codename: str = ""
+    like: tuple[str, ...] = ()
+    arch: str = "x86_64"
+    """Machine name as ``uname -m`` gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFacts:
+    container: Fact[str | None] = _NOT_LOOKED
+    """"docker", "podman", "lxc" …; None: no container."""
+    chroot: Fact[bool] = _NOT_LOOKED
+    virtualisation: Fact[str | None] = _NOT_LOOKED
+    """Hypervisor's name; None: bare metal."""
+    cloud: Fact[str | None] = _NOT_LOOKED
+    modules_loadable: Fact[bool] = _NOT_LOOKED
+    """Can this kernel load a module at all (CONFIG_MODULES, modules_disabled)?"""
+    modules_note: str = ""
+    """The file and value that told ``modules_loadable``."""
+    init: Fact[str] = _NOT_LOOKED
+    """Name of process 1 ("systemd")."""
+    root: Fact[bool] = _NOT_LOOKED
+    sudo: Fact[bool] = _NOT_LOOKED
+    """Is the sudo command there (not: will it say yes)?"""
+    clock_plausible: Fact[bool] = _NOT_LOOKED
+    vendor: Fact[str | None] = _NOT_LOOKED
+    """Maker of the machine from DMI."""
+    cpu_vgpu_guest: Fact[bool] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The build tree of one kernel release (/lib/modules/RELEASE/build)."""
+
+    state: Fact[HeadersState]
+    path: str = ""
+    release: str = ""
+    """The release that the tree says it is for (include/config/kernel.release)."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    release: str
+    running: bool = False
+    bootable: bool = True
+    """Its image is in /boot (or a boot loader entry names it)."""
+    default: Fact[bool] = _NOT_LOOKED
+    one_shot: bool = False
+    """A one-shot entry (grub-reboot, systemd-boot) makes it the next boot only."""
+    headers: Headers = field(default_factory=lambda: Headers(_NOT_LOOKED))
+    compiler_text: Fact[str] = _NOT_LOOKED
+    """CONFIG_CC_VERSION_TEXT as it stands in the configuration."""
+    compiler: Fact[str] = _NOT_LOOKED
+    """The command that built it, such as "gcc-12"."""
+    compiler_present: Fact[bool] = _NOT_LOOKED
+    signature_forced: Fact[bool] = _NOT_LOOKED
+    """CONFIG_MODULE_SIG_FORCE."""
+    signature_hash: Fact[str] = _NOT_LOOKED
+    realtime: Fact[bool] = _NOT_LOOKED
+    modules_enabled: Fact[bool] = _NOT_LOOKED
+    package_version: str = ""
+    """Version of the package that owns it ("6.1.192-2"): tells the sublevel where the release doesn't."""
+
+
+class BootLoader(str, Enum):
+    GRUB = "grub"
+    SYSTEMD_BOOT = "systemd-boot"
+    BLS = "grub-bls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFacts:
+    running: Fact[str]
+    installed: Fact[tuple[Kernel, ...]]
+    """Every kernel with a folder in /lib/modules or an image in /boot, newest first."""
+    boot_loader: Fact[BootLoader] = _NOT_LOOKED
+    command_line: Fact[str] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class PciDevice:
+    """A PCI function of vendor 10de: GPU or NVSwitch."""
+
+    bus_id: str
+    pci_id: str
+    """"10de:2335"."""
+    subsystem_id: str = ""
+    pci_class: str = ""
+    """Six hex digits: "030200" 3D controller, "030000" VGA, "068000" NVSwitch."""
+    driver: Fact[str | None] = _NOT_LOOKED
+    """Name of the bound kernel driver; None: none bound."""
+    link_width: Fact[int] = _NOT_LOOKED
+    link_width_max: Fact[int] = _NOT_LOOKED
+    link_speed: Fact[str] = _NOT_LOOKED
+    link_speed_max: Fact[str] = _NOT_LOOKED
+    numa_node: Fact[int] = _NOT_LOOKED
+    fallen_off: bool = False
+    """The revision reads 0xff: the device no longer answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PciFacts:
+    gpus: Fact[tuple[PciDevice, ...]]
+    nvswitches: Fact[tuple[PciDevice, ...]]
+    nvlink5: Fact[bool] = _NOT_LOOKED
+    """An NVLink-5 switch fabric, seen by SW_MNG in a ConnectX bridge's VPD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A public signing certificate, without any name that could identify a host."""
+
+    sha1: str
+    subject: str
+    serial: str = ""
+    """Hex with colons, as ``modinfo`` prints sig_key."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key pair that modules of this host can be signed with."""
+
+    kind: str
+    """"dkms", "shim-signed" (Ubuntu), "akmods"."""
+    key_path: str
+    certificate_path: str
+    exists: Fact[bool]
+    certificate: Fact[Certificate | None] = _NOT_LOOKED
+    enrolled: Fact[bool] = _NOT_LOOKED
+    pending: Fact[bool] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class SecureBootFacts:
+    state: Fact[SecureBoot]
+    lockdown: Fact[str] = _NOT_LOOKED
+    """"none", "integrity", "confidentiality"."""
+    sig_enforce: Fact[bool] = _NOT_LOOKED
+    enrolled: Fact[tuple[Certificate, ...]] = _NOT_LOOKED
+    pending: Fact[tuple[Certificate, ...]] = _NOT_LOOKED
+    keys: tuple[SigningKey, ...] = ()
+
+    @property
+    def enforced(self) -> Fact[bool]:
+        """Does the running kernel refuse modules that no trusted key signed?"""
+        if self.sig_enforce is True or self.state is SecureBoot.ENABLED:
+            return True
+        if isinstance(self.lockdown, str) and self.lockdown != "none":
+            return True
+        for fact in (self.state, self.sig_enforce):
+            if isinstance(fact, Unknown):
+                return fact
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    name: str
+    version: str
+    status: str = "ii"
+    """dpkg's abbreviation ("ii", "hi", "iF", "rc"); rpm packages are always "ii"."""
+
+    @property
+    def installed(self) -> bool:
+        return len(self.status) > 1 and self.status[1] == "i"
+
+    @property
+    def held(self) -> bool:
+        return self.status.startswith("h")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One entry of the package manager's sources."""
+
+    file: str
+    line: int
+    uri: str
+    suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    signed_by: str = ""
+    enabled: bool = True
+    format: str = "deb822"
+    """"deb822", "one-line", "yum", "zypp"."""
+    kind: str = "other"
+    """"distribution", "security", "backports", "nvidia", "nvidia-container", "other"."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFacts:
+    manager: Fact[str | None] = _NOT_LOOKED
+    """"apt", "dnf", "zypper"; None: none of them."""
+    installed: Fact[tuple[Package, ...]] = _NOT_LOOKED
+    """Only packages that matter: NVIDIA, CUDA, kernels, headers, dkms, compilers, signing tools."""
+    unfinished: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """Packages that are half installed or not configured."""
+    interrupted: Fact[bool] = _NOT_LOOKED
+    lock_owner: Fact[str | None] = _NOT_LOOKED
+    """Command that holds the package database's lock now."""
+    repositories: Fact[tuple[Repository, ...]] = _NOT_LOOKED
+    unattended_upgrades: Fact[bool] = _NOT_LOOKED
+    unattended_blacklist: Fact[tuple[str, ...]] = _NOT_LOOKED
+    method: Fact[InstallMethod] = _NOT_LOOKED
+    method_evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DkmsBuild:
+    """What dkms's own tree says of one module version for one kernel."""
+
+    module: str
+    version: str
+    kernel: str
+    """Empty for "added" only."""
+    state: str
+    """"added", "built", "installed", "failed", "broken"."""
+    source_present: Fact[bool] = _NOT_LOOKED
+    log_path: str = ""
+    first_error: str = ""
+    """First error line of make.log where the build failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """One NVIDIA kernel module file on disk."""
+
+    kernel: str
+    path: str
+    file_name: str
+    """Stem, such as "nvidia-current-open"."""
+    name: str
+    """Module name as the kernel sees it: "nvidia", "nvidia_uvm"."""
+    version: Fact[str] = _NOT_LOOKED
+    flavour: Fact[Flavour] = _NOT_LOOKED
+    vermagic: Fact[str] = _NOT_LOOKED
+    signer: Fact[str | None] = _NOT_LOOKED
+    """Common name of the signer; None: not signed."""
+    signature_key: Fact[str | None] = _NOT_LOOKED
+    compressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModule:
+    name: str
+    version: Fact[str | None] = _NOT_LOOKED
+    references: int = 0
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFacts:
+    files: Fact[tuple[ModuleFile, ...]] = _NOT_LOOKED
+    loaded: Fact[tuple[LoadedModule, ...]] = _NOT_LOOKED
+    """NVIDIA's and those that compete with them (nouveau, nova_core, nova_drm, vfio_pci)."""
+    loaded_version: Fact[str | None] = _NOT_LOOKED
+    """Version of the loaded nvidia module; None: not loaded."""
+    loaded_flavour: Fact[Flavour | None] = _NOT_LOOKED
+    dkms: Fact[tuple[DkmsBuild, ...]] = _NOT_LOOKED
+    blacklisted: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """"MODULE FILE:LINE" for modules that modprobe.d keeps from loading (nouveau, nvidia …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    nodes: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """NVIDIA's device nodes below /dev ("nvidia0", "nvidiactl", "nvidia-uvm")."""
+    firmware: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """Versions that have a GSP firmware folder."""
+    firmware_paths: tuple[str, ...] = ()
+    device_file_mode: Fact[int] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    soname: str
+    path: str
+    version: Fact[str] = _NOT_LOOKED
+    stub: bool = False
+    real_path: str = ""
+    """The file at the end of its links: two entries with one real path are one library."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryFacts:
+    libraries: Fact[tuple[Library, ...]] = _NOT_LOOKED
+    """libcuda and libnvidia-ml in the linker's order (first wins)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlGpu:
+    index: int
+    bus_id: str
+    name: str
+    memory_total: Fact[int] = _NOT_LOOKED
+    compute_capability: str = ""
+    ecc_enabled: Fact[bool] = _NOT_LOOKED
+    ecc_uncorrected: Fact[int] = _NOT_LOOKED
+    remapped_pending: Fact[bool] = _NOT_LOOKED
+    remapped_failed: Fact[bool] = _NOT_LOOKED
+    remapped_rows: Fact[int] = _NOT_LOOKED
+    pcie_width: Fact[int] = _NOT_LOOKED
+    pcie_width_max: Fact[int] = _NOT_LOOKED
+    pcie_generation: Fact[int] = _NOT_LOOKED
+    pcie_generation_max: Fact[int] = _NOT_LOOKED
+    temperature: Fact[int] = _NOT_LOOKED
+    """Degrees Celsius."""
+    persistence: Fact[bool] = _NOT_LOOKED
+    mig: Fact[bool] = _NOT_LOOKED
+    gsp_firmware: Fact[str] = _NOT_LOOKED
+    fabric_state: Fact[str] = _NOT_LOOKED
+    """"not-supported", "not-started", "in-progress", "completed"."""
+    fabric_status: Fact[int] = _NOT_LOOKED
+    nvlinks_active: Fact[int] = _NOT_LOOKED
+    processes: Fact[int] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlFacts:
+    driver_version: str
+    cuda_version: str
+    """Highest CUDA version the driver serves, "13.0"."""
+    gpus: tuple[NvmlGpu, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CudaDevice:
+    index: int
+    name: str = ""
+    compute_capability: str = ""
+    kernel_correct: Fact[bool] = _NOT_LOOKED
+    jit_seconds: Fact[float] = _NOT_LOOKED
+    memory_bandwidth: Fact[float] = _NOT_LOOKED
+    """Bytes a second, device memory, read and write together."""
+    host_to_device: Fact[float] = _NOT_LOOKED
+    device_to_host: Fact[float] = _NOT_LOOKED
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CudaPeer:
+    """One direction of peer access between two GPUs."""
+
+    source: int
+    target: int
+    possible: bool
+    correct: Fact[bool] = _NOT_LOOKED
+    bandwidth: Fact[float] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class CudaFacts:
+    init: int
+    """Result of cuInit; 0 is success."""
+    driver_version: str = ""
+    device_count: int = 0
+    library: str = ""
+    """The libcuda that was loaded."""
+    devices: tuple[CudaDevice, ...] = ()
+    peers: tuple[CudaPeer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    fabric_manager: Fact[str | None] = _NOT_LOOKED
+    """Version on disk; None: not installed."""
+    fabric_manager_running: Fact[bool] = _NOT_LOOKED
+    nvlsm: Fact[str | None] = _NOT_LOOKED
+    imex: Fact[str | None] = _NOT_LOOKED
+    persistenced_running: Fact[bool] = _NOT_LOOKED
+    persistenced_enabled: Fact[bool] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    toolkit_version: Fact[str | None] = _NOT_LOOKED
+    runtimes: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """Container engines on this host ("docker", "containerd", "podman", "crio")."""
+    configured: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """Those of them whose configuration names NVIDIA's runtime or CDI."""
+    cdi_specs: Fact[tuple[str, ...]] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    path: str
+    free: Fact[int]
+    """Bytes an ordinary user may still write."""
+    total: Fact[int] = _NOT_LOOKED
+    read_only: Fact[bool] = _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFacts:
+    spaces: tuple[Space, ...] = ()
+
+    def free(self, path: str) -> Fact[int]:
+        """Free bytes on the file system of ``path`` ("/", "/boot", "/var", "/usr")."""
+        for space in self.spaces:
+            if space.path == path:
+                return space.free
+        return _NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class ToolkitFacts:
+    cuda: Fact[str | None] = _NOT_LOOKED
+    """Version of the CUDA toolkit on this host ("13.0"); None: none (inference needs none)."""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """Lines of the kernel's log that speak of the driver."""
+
+    lines: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """NVRM, nvidia, nouveau, Xid, lockdown and signature lines, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was found out about one host."""
+
+    os: Fact[OsFacts]
+    platform: PlatformFacts
+    kernels: KernelFacts
+    pci: PciFacts
+    secure_boot: SecureBootFacts
+    packages: PackageFacts
+    modules: ModuleFacts
+    devices: DeviceFacts
+    libraries: LibraryFacts
+    nvml: Fact[NvmlFacts | None]
+    """None: no NVML library on this host."""
+    cuda: Fact[CudaFacts | None]
+    """None: no libcuda on this host."""
+    services: ServiceFacts
+    containers: ContainerFacts
+    storage: StorageFacts
+    toolkit: ToolkitFacts
+    log: LogFacts
+    recorded: bool = False
+    """The host is a record: nothing can be run on it."""
+
+    def kernel(self, release: str) -> Kernel | None:
+        """The installed kernel of that release, if any."""
+        if isinstance(self.kernels.installed, Unknown):
+            return None
+        for kernel in self.kernels.installed:
+            if kernel.release == release:
+                return kernel
+        return None

@@ -1,0 +1,166 @@
+"""A plan: an ordered list of steps that a person can read and a machine can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command as an argv list (never a shell string)."""
+
+    argv: tuple[str, ...]
+    root: bool = True
+    environment: tuple[tuple[str, str], ...] = ()
+    package_manager: bool = False
+    """Waits for the package database's lock, is never killed, its progress is read."""
+    network: bool = False
+    """Transient failures are tried again."""
+    ok_statuses: tuple[int, ...] = (0,)
+    interactive: bool = False
+    """May ask the operator something on its terminal."""
+
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"argv": list(self.argv), "root": self.root}
+        if self.environment:
+            result["environment"] = dict(self.environment)
+        for key in ("package_manager", "network", "interactive"):
+            if getattr(self, key):
+                result[key] = True
+        if self.ok_statuses != (0,):
+            result["ok_statuses"] = list(self.ok_statuses)
+        return result
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Command:
+        return cls(
+            argv=tuple(data["argv"]),
+            root=bool(data["root"]),
+            environment=tuple(sorted(data.get("environment", {}).items())),
+            package_manager=bool(data.get("package_manager", False)),
+            network=bool(data.get("network", False)),
+            ok_statuses=tuple(data.get("ok_statuses", (0,))),
+            interactive=bool(data.get("interactive", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A text file that a step writes as a whole; the old content is kept for undo."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "mode": f"{self.mode:04o}", "content": self.content}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Write:
+        return cls(path=data["path"], content=data["content"], mode=int(data["mode"], 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, with what an operator wants to know before it is done."""
+
+    id: str
+    rung: str
+    title: str
+    why: str
+    commands: tuple[Command, ...] = ()
+    writes: tuple[Write, ...] = ()
+    """Written before the commands run."""
+    reboot: bool = False
+    stops_workloads: bool = False
+    undo: tuple[Command, ...] = ()
+    done_when: tuple[str, ...] = ()
+    """Ids of the rungs that hold after it."""
+    estimate_seconds: int = 10
+    risk: str = ""
+    """What may go wrong and what it would cost; empty: nothing worth a word."""
+    download_bytes: int | None = None
+    installed_bytes: int | None = None
+    expect: str = ""
+    """What the operator will see while it runs."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "rung": self.rung,
+            "title": self.title,
+            "why": self.why,
+            "commands": [command.to_json() for command in self.commands],
+            "writes": [write.to_json() for write in self.writes],
+            "reboot": self.reboot,
+            "stops_workloads": self.stops_workloads,
+            "undo": [command.to_json() for command in self.undo],
+            "done_when": list(self.done_when),
+            "estimate_seconds": self.estimate_seconds,
+            "risk": self.risk,
+            "download_bytes": self.download_bytes,
+            "installed_bytes": self.installed_bytes,
+            "expect": self.expect,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Step:
+        return cls(
+            id=data["id"],
+            rung=data["rung"],
+            title=data["title"],
+            why=data["why"],
+            commands=tuple(Command.from_json(item) for item in data["commands"]),
+            writes=tuple(Write.from_json(item) for item in data["writes"]),
+            reboot=bool(data["reboot"]),
+            stops_workloads=bool(data["stops_workloads"]),
+            undo=tuple(Command.from_json(item) for item in data["undo"]),
+            done_when=tuple(data["done_when"]),
+            estimate_seconds=int(data["estimate_seconds"]),
+            risk=data.get("risk", ""),
+            download_bytes=data.get("download_bytes"),
+            installed_bytes=data.get("installed_bytes"),
+            expect=data.get("expect", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    target: dict[str, Any]
+    """The target as ``Target.to_json`` gives it."""
+    steps: tuple[Step, ...]
+    blocked: tuple[str, ...] = ()
+    """Why some broken rung has no step here (a thing only a person can do)."""
+    first_boot: tuple[str, ...] = ()
+    """Rungs that can only be seen when the prepared kernel runs."""
+
+    @property
+    def empty(self) -> bool:
+        return not self.steps
+
+    @property
+    def needs_reboot(self) -> bool:
+        return any(step.reboot for step in self.steps)
+
+    @property
+    def estimate_seconds(self) -> int:
+        return sum(step.estimate_seconds for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "target": self.target,
+            "steps": [step.to_json() for step in self.steps],
+            "blocked": list(self.blocked),
+            "first_boot": list(self.first_boot),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        return cls(
+            target=data["target"],
+            steps=tuple(Step.from_json(item) for item in data["steps"]),
+            blocked=tuple(data.get("blocked", ())),
+            first_boot=tuple(data.get("first_boot", ())),
+        )

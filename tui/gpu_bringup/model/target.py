@@ -1,0 +1,139 @@
+"""The wish: what shall stand on the host, and why. Made by ``recommend``, read by ladder and plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from gpu_bringup.model.catalogue import DriverPackage
+from gpu_bringup.model.facts import Flavour
+
+
+class Verdict(str, Enum):
+    OK = "ok"
+    VIOLATED = "violated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule applied to one candidate."""
+
+    rule: str
+    verdict: Verdict
+    detail: str
+    sources: tuple[str, ...] = ()
+    blocking: bool = True
+    """A violated rule that only warns (an ended branch that the operator chose) blocks nothing."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule,
+            "verdict": self.verdict.value,
+            "detail": self.detail,
+            "sources": list(self.sources),
+            "blocking": self.blocking,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DriverChoice:
+    branch: str
+    version: str
+    flavour: Flavour
+
+    def to_json(self) -> dict[str, Any]:
+        return {"branch": self.branch, "version": self.version, "flavour": self.flavour.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    scenario: str
+    gpus: tuple[str, ...]
+    """Catalogue names, for words on the screen."""
+    kernels: tuple[str, ...]
+    """Releases that the driver must work on."""
+    keep_kernel: bool
+    driver: DriverChoice
+    package: DriverPackage
+    cuda: str
+    """CUDA version to use with it ("13.0")."""
+    extras: tuple[str, ...] = ()
+    containers: bool = False
+    fabric: str = "none"
+    """"none", "fabricmanager", "fabricmanager+nvlsm", "imex"."""
+    hold: bool = True
+    prepare_only: bool = False
+    """The kernel isn't the running one (image, chroot): what runs is seen at its first boot."""
+    source_kind: str = "distribution"
+    local_packages: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kernel": {
+                "keep": self.keep_kernel,
+                "release": self.kernels[0] if self.kernels else None,
+                "releases": list(self.kernels),
+            },
+            "driver": self.driver.to_json(),
+            "cuda": {"toolkit": self.cuda},
+            "source": {"kind": self.source_kind, "packages": list(self.package.packages)},
+            "extras": list(self.extras),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A candidate held against every rule."""
+
+    target: Target
+    reasons: tuple[Reason, ...]
+    score: tuple[int, ...] = ()
+    """Higher is better; only compared within one recommendation."""
+
+    @property
+    def blocked_by(self) -> tuple[Reason, ...]:
+        return tuple(r for r in self.reasons if r.verdict is Verdict.VIOLATED and r.blocking)
+
+    @property
+    def why_not(self) -> str:
+        """The reasons against it, in one text; empty when nothing blocks it."""
+        return "; ".join(reason.detail for reason in self.blocked_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    status: str
+    """"recommended" or "refused"."""
+    profile: str
+    chosen: Assessment | None
+    alternatives: tuple[tuple[Assessment, str], ...] = ()
+    """Other candidates and why each isn't the first choice, best first."""
+    refusal: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What an operator must be told loudly (a branch past its end of support)."""
+    trials: tuple[str, ...] = field(default=())
+    """One sentence a trial build: what was compiled, for which kernel, with which result."""
+
+    def to_json(self) -> dict[str, Any]:
+        chosen = self.chosen
+        return {
+            "schema": 1,
+            "status": self.status,
+            "profile": self.profile,
+            "target": chosen.target.to_json() if chosen else None,
+            "reasons": [r.to_json() for r in (chosen.reasons if chosen else self.refusal)],
+            "alternatives": [
+                {
+                    "driver": {
+                        **assessment.target.driver.to_json(),
+                        "source": assessment.target.source_kind,
+                    },
+                    "why_not": why,
+                }
+                for assessment, why in self.alternatives
+            ],
+            "notes": list(self.notes),
+            "trials": list(self.trials),
+        }

@@ -16,7 +16,7 @@ def data_folder(name: str) -> Traversable:
     Raises:
         FileNotFoundError: the installation lacks it.
     """
-    packaged = files("gpu_bringup").joinpath("_data", name)
+    packaged = files("gpu_bringup").joinpath("_data").joinpath(name)
     if packaged.is_dir():
         return packaged
     checkout = Path(__file__).resolve().parents[2] / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from gpu_bringup.model.facts import Flavour
+from gpu_bringup.model.enums import Flavour
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,28 +13,41 @@ class Source:
     """Where an entry's facts come from, and when that was read."""
 
     id: str
+    """Name that entries refer to it by."""
     title: str
+    """What it is, for people."""
     url: str
+    """Its address; empty: it has none."""
     read: date
+    """Day on which it was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
+    """A generation of GPUs: what places a board that the list of boards doesn't have."""
+
     id: str
     """"hopper", "blackwell-ultra"."""
     name: str
+    """Name as people say it."""
     compute_capabilities: tuple[str, ...]
+    """Of its chips, such as "9.0"."""
     pci_ranges: tuple[tuple[int, int], ...]
     """Device ids (first, last) that place an unlisted board."""
     open_modules: str
     """"required", "supported", "unsupported"."""
     first_branch: str
+    """First driver branch known to serve it."""
     last_branch: str | None
     """Last driver branch that serves it; None: still served."""
     first_cuda: str
+    """First CUDA version that compiles for it."""
     last_cuda: str | None
+    """Last CUDA version that compiles for it; None: still supported."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +55,67 @@ class Gpu:
     """A board of the catalogue."""
 
     id: str
+    """Short name, unique."""
     name: str
+    """Name of the board."""
     aliases: tuple[str, ...]
     """Names people type: "h100", "h200", "b200"."""
     pci_ids: tuple[str, ...]
+    """Vendor and device id, such as "10de:2330"."""
     architecture: str
+    """Id of its architecture."""
     compute_capability: str
+    """Such as "9.0"."""
     first_driver: str | None
     """First driver version whose supported list names it; None: not known, use the architecture's."""
     open_modules: str
+    """ "required", "supported", "unsupported"."""
     fabric: str
     """"none", "fabricmanager", "fabricmanager+nvlsm", "imex", "nvswitch-board", "unknown"."""
     memory_gb: float | None
+    """Nominal memory of one GPU, GB; None: not known."""
     data_centre: bool
+    """A board for servers, not for desks."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
     memory_bandwidth_gbs: float | None = None
     """Vendor's figure, GB/s (10^9)."""
     pcie_generation: int | None = None
+    """Generation of its PCIe link; None: not known."""
     subsystem_ids: tuple[str, ...] = ()
+    """Vendor and device id of the subsystem, where boards share a device id."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriverRelease:
+    """One point release of the driver."""
+
     version: str
+    """Such as "580.178.04"."""
     released: date | None
+    """Day of release; None: not known."""
     security_fix: bool
     """Carries the fixes of the newest bulletin known for its branch."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
+    """A driver branch and how long it is supported."""
+
     id: str
     """"580"."""
     type: str
     """"lts", "production", "new-feature", "unknown"."""
     first_release: str
+    """First release known."""
     last_release: str
+    """Last release known."""
     end_of_support: date | None
     """Last day of support; None: not known."""
     status: str
@@ -88,24 +123,37 @@ class Branch:
     cuda: str
     """Highest CUDA version that it serves natively."""
     flavours: tuple[Flavour, ...]
+    """Kinds of kernel modules that it ships."""
     security_floor: str | None
+    """Lowest release with the fixes of the newest security bulletin known; None: not known."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
     type_certain: bool = True
+    """False: the type is a guess that no source confirms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toolkit:
+    """A CUDA toolkit and the drivers that serve it."""
+
     version: str
+    """Such as "12.9"."""
     released: date | None
+    """Day of release; None: not known."""
     driver: str
     """Driver for the full feature set."""
     minor_driver: str
     """Lowest driver under minor-version compatibility."""
     cc_min: str
+    """Lowest compute capability that it compiles for."""
     cc_max: str
+    """Highest compute capability that it compiles for."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +161,17 @@ class KernelLimit:
     """Newest upstream kernel series that a driver version is known to build on."""
 
     driver: str
+    """Driver version that it was found for."""
     flavour: Flavour | None
+    """Kind of modules; None: both."""
     newest: str
     """"6.12", or with a sublevel "6.6.14"."""
     certainty: str
+    """ "high", "medium", "low"."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +179,25 @@ class StableBreak:
     """An API change that was taken over into long-term kernels: the sublevel decides."""
 
     id: str
+    """Short name, unique."""
     symptom: str
+    """First error of the failing build."""
     flavour: Flavour
+    """Kind of modules that fails."""
     mainline: str
+    """Upstream series that brought the change."""
     series: tuple[tuple[str, int, int], ...]
-    """(series, last sublevel known good, first sublevel known bad): between them it is unknown."""
+    """(series, last sublevel known good, first sublevel known bad).
+
+    Between the two it is unknown. -1 stands for a number that isn't known: (series, -1, -1) says that
+    the series took the change over, but not when, so that every sublevel of it is uncertain.
+    """
     fixed: tuple[tuple[str, str], ...]
-    """(branch, first fixed version, "all" or "never")."""
+    """(branch, first version with the fix; "all": every release has it; "never": none has)."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +205,19 @@ class Build:
     """A build that somebody really made: outranks every limit."""
 
     driver: str
+    """Driver version that was built."""
     package: str
+    """Version of the distribution's package; empty: NVIDIA's own source."""
     flavour: Flavour
+    """Kind of modules."""
     kernel: str
     """Upstream version ("6.12.107") or exact release."""
     passed: bool
+    """Did it compile."""
     error: str
+    """First error; empty where it passed."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +225,17 @@ class DriverPackage:
     """A way to install one driver on one distribution release."""
 
     id: str
+    """Short name, unique."""
     source: str
     """"distribution", "nvidia-repository"."""
     branch: str
+    """Id of the driver branch."""
     version: str
     """Driver version; empty: the newest of the branch that the repository has."""
     package_version: str
+    """Exact version of the package; empty: the newest that the source has."""
     flavour: Flavour
+    """Kind of modules."""
     route: str
     """"dkms", "prebuilt"."""
     kernel_package: str
@@ -178,8 +251,13 @@ class DriverPackage:
     module_names: tuple[str, ...]
     """File stems of its modules ("nvidia-current-open", …)."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
     suite: str = ""
+    """Suite of the distribution's archive that has it (backports); empty: the usual ones."""
+    branch_certain: bool = True
+    """False: no source confirms that this package carries that branch; its note says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,45 +265,73 @@ class PackageRepository:
     """A repository that isn't the distribution's, with the fingerprints of its signing keys."""
 
     id: str
+    """Short name, unique."""
     name: str
+    """Name for people."""
     uri: str
     """{distro} and {arch} are filled in."""
     suite: str
+    """Suite of an apt source; "/" for a flat one."""
     key_uri: str
+    """Address of its signing key."""
     fingerprints: tuple[str, ...]
+    """Of the keys that may sign it: 40 hexadecimal digits each."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
+    format: str = ""
+    """"apt", "rpm": whose package manager reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistributionRelease:
+    """A release of a distribution and the drivers that can be had for it."""
+
     os_id: str
+    """ID of /etc/os-release."""
     version: str
+    """VERSION_ID of /etc/os-release, or its major part."""
     codename: str
+    """Such as "trixie"; empty: none."""
     name: str
+    """Name for people."""
     family: str
     """"debian", "ubuntu", "rhel", "suse", "amazon", "fedora"."""
     kernel: str
     """Upstream series of its standard kernel, or the vendor's release number."""
     end_of_support: date | None
+    """Last day of support, long-term support included; None: not known."""
     nvidia_distro: str
     """Its name in NVIDIA's repository ("debian13"); empty: none."""
     drivers: tuple[DriverPackage, ...]
+    """Ways to install a driver on it."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Framework:
+    """A release of an inference framework and what its default wheels need."""
+
     id: str
+    """Name that people type, such as "vllm"."""
     name: str
+    """Name for people."""
     version: str
+    """Release of the framework."""
     released: date | None
+    """Day of release; None: not known."""
     cuda: str
     """CUDA version its default wheels or images are built for."""
     driver_min: str
+    """Lowest driver version that runs it."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     note: str = ""
+    """Anything else worth knowing, in a sentence or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,21 +339,31 @@ class Scenario:
     """What a server is for: which branches are preferred and what must stand at the end."""
 
     id: str
+    """Name that people type."""
     title: str
+    """Title for people."""
     summary: str
+    """What such a server is for, in a sentence or two."""
     branch_types: tuple[str, ...]
     """Accepted branch types, best first."""
     min_support_months: int
+    """Support that the driver branch must have left, months."""
     containers: bool
+    """Must containers get at the GPUs."""
     hold: bool
     """Hold kernel and driver against unattended upgrades."""
     extras: tuple[str, ...]
+    """What else must be installed, such as "container-toolkit"."""
     sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
     pinned_driver: str = ""
+    """Driver version that it insists on; empty: none."""
     os: tuple[str, ...] = ()
+    """Ids of distributions that it fits; empty: all."""
     guide: str = ""
     """What the selection guide of 2024-25 named here."""
     guide_difference: str = ""
+    """What has changed since that guide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,3 +385,31 @@ class Catalogue:
     kernel_series_end: dict[str, date]
     """Upstream end of life of a kernel series ("6.12")."""
     as_of: date
+
+
+@dataclass(frozen=True, slots=True)
+class NvSwitch:
+    """A PCI function that says "this is an NVSwitch system"."""
+
+    pci_id: str
+    """Vendor and device id."""
+    name: str
+    """Name for people."""
+    sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSeries:
+    """An upstream kernel series and its end of life (None: not known)."""
+
+    series: str
+    """Such as "6.12"."""
+    long_term: bool
+    """Maintained for years upstream."""
+    end_of_life: date | None
+    """Last day of upstream maintenance; None: not known."""
+    sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
+    note: str = ""
+    """Anything else worth knowing, in a sentence or two."""

@@ -7,45 +7,12 @@ fill these in; the ladder, the recommendation and the plan only read them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
+from gpu_bringup.model.enums import BootLoader, Flavour, HeadersState, InstallMethod, SecureBoot
+from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.unknown import Fact, Unknown
 
 _NOT_LOOKED = Unknown("not looked at")
-
-
-class SecureBoot(str, Enum):
-    """UEFI Secure Boot as the firmware reports it; unsupported = booted without UEFI."""
-
-    ENABLED = "enabled"
-    DISABLED = "disabled"
-    UNSUPPORTED = "unsupported"
-
-
-class Flavour(str, Enum):
-    """The two flavours of NVIDIA's kernel modules."""
-
-    OPEN = "open"
-    PROPRIETARY = "proprietary"
-
-
-class HeadersState(str, Enum):
-    COMPLETE = "complete"
-    MISSING = "missing"
-    INCOMPLETE = "incomplete"
-    MISMATCH = "mismatch"
-
-
-class InstallMethod(str, Enum):
-    """How the driver that is on this host came here."""
-
-    NONE = "none"
-    DISTRIBUTION = "distribution"
-    NVIDIA_REPOSITORY = "nvidia-repository"
-    RUNFILE = "runfile"
-    MIXED = "mixed"
-    OUTSIDE = "outside"
-    """Provided by the platform (a mount, a driver container, the hypervisor): not ours to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +82,8 @@ class Kernel:
     modules_enabled: Fact[bool] = _NOT_LOOKED
     package_version: str = ""
     """Version of the package that owns it ("6.1.192-2"): tells the sublevel where the release doesn't."""
-
-
-class BootLoader(str, Enum):
-    GRUB = "grub"
-    SYSTEMD_BOOT = "systemd-boot"
-    BLS = "grub-bls"
-    NONE = "none"
+    initramfs: Fact[bool] = _NOT_LOOKED
+    """Is there an initramfs for it in /boot?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,79 +302,6 @@ class Library:
 class LibraryFacts:
     libraries: Fact[tuple[Library, ...]] = _NOT_LOOKED
     """libcuda and libnvidia-ml in the linker's order (first wins)."""
-
-
-@dataclass(frozen=True, slots=True)
-class NvmlGpu:
-    index: int
-    bus_id: str
-    name: str
-    memory_total: Fact[int] = _NOT_LOOKED
-    compute_capability: str = ""
-    ecc_enabled: Fact[bool] = _NOT_LOOKED
-    ecc_uncorrected: Fact[int] = _NOT_LOOKED
-    remapped_pending: Fact[bool] = _NOT_LOOKED
-    remapped_failed: Fact[bool] = _NOT_LOOKED
-    remapped_rows: Fact[int] = _NOT_LOOKED
-    pcie_width: Fact[int] = _NOT_LOOKED
-    pcie_width_max: Fact[int] = _NOT_LOOKED
-    pcie_generation: Fact[int] = _NOT_LOOKED
-    pcie_generation_max: Fact[int] = _NOT_LOOKED
-    temperature: Fact[int] = _NOT_LOOKED
-    """Degrees Celsius."""
-    persistence: Fact[bool] = _NOT_LOOKED
-    mig: Fact[bool] = _NOT_LOOKED
-    gsp_firmware: Fact[str] = _NOT_LOOKED
-    fabric_state: Fact[str] = _NOT_LOOKED
-    """"not-supported", "not-started", "in-progress", "completed"."""
-    fabric_status: Fact[int] = _NOT_LOOKED
-    nvlinks_active: Fact[int] = _NOT_LOOKED
-    processes: Fact[int] = _NOT_LOOKED
-
-
-@dataclass(frozen=True, slots=True)
-class NvmlFacts:
-    driver_version: str
-    cuda_version: str
-    """Highest CUDA version the driver serves, "13.0"."""
-    gpus: tuple[NvmlGpu, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CudaDevice:
-    index: int
-    name: str = ""
-    compute_capability: str = ""
-    kernel_correct: Fact[bool] = _NOT_LOOKED
-    jit_seconds: Fact[float] = _NOT_LOOKED
-    memory_bandwidth: Fact[float] = _NOT_LOOKED
-    """Bytes a second, device memory, read and write together."""
-    host_to_device: Fact[float] = _NOT_LOOKED
-    device_to_host: Fact[float] = _NOT_LOOKED
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CudaPeer:
-    """One direction of peer access between two GPUs."""
-
-    source: int
-    target: int
-    possible: bool
-    correct: Fact[bool] = _NOT_LOOKED
-    bandwidth: Fact[float] = _NOT_LOOKED
-
-
-@dataclass(frozen=True, slots=True)
-class CudaFacts:
-    init: int
-    """Result of cuInit; 0 is success."""
-    driver_version: str = ""
-    device_count: int = 0
-    library: str = ""
-    """The libcuda that was loaded."""
-    devices: tuple[CudaDevice, ...] = ()
-    peers: tuple[CudaPeer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

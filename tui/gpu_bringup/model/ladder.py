@@ -96,7 +96,7 @@ class LadderReport:
 
     @property
     def verdict(self) -> str:
-        """"broken" if a rung is; else "unknown" if one that matters is; else "healthy"."""
+        """ "broken" if a rung is; else "unknown" if one that matters is; else "healthy"."""
         if self.root_cause is not None:
             return "broken"
         if any(rung.state is State.UNKNOWN for rung in self.rungs):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+_CREDENTIALS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@\"'<>]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,27 @@ class Write:
     path: str
     content: str
     mode: int = 0o644
+    """Of a new file. A file that is there keeps what it forbids to others."""
+    exact: bool = False
+    """``mode`` whatever the file has now: it is put back as it was."""
+
+    @property
+    def has_credentials(self) -> bool:
+        """Does the text hold an address with a user name or a password in it?"""
+        return _CREDENTIALS.search(self.content) is not None
 
     def to_json(self) -> dict[str, Any]:
-        return {"path": self.path, "mode": f"{self.mode:04o}", "content": self.content}
+        result = {"path": self.path, "mode": f"{self.mode:04o}", "content": self.content}
+        return {**result, "exact": True} if self.exact else result
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Write:
-        return cls(path=data["path"], content=data["content"], mode=int(data["mode"], 8))
+        return cls(
+            path=data["path"],
+            content=data["content"],
+            mode=int(data["mode"], 8),
+            exact=bool(data.get("exact", False)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,8 @@ class Step:
     installed_bytes: int | None = None
     expect: str = ""
     """What the operator will see while it runs."""
+    packages: tuple[str, ...] = ()
+    """Packages that its commands install ("name" or "name=version"), for size and for exports."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -102,6 +121,7 @@ class Step:
             "download_bytes": self.download_bytes,
             "installed_bytes": self.installed_bytes,
             "expect": self.expect,
+            "packages": list(self.packages),
         }
 
     @classmethod
@@ -122,6 +142,7 @@ class Step:
             download_bytes=data.get("download_bytes"),
             installed_bytes=data.get("installed_bytes"),
             expect=data.get("expect", ""),
+            packages=tuple(data.get("packages", ())),
         )
 
 

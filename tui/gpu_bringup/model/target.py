@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.model.catalogue import DriverPackage
-from gpu_bringup.model.facts import Flavour
+from gpu_bringup.model.enums import Flavour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Verdict(str, Enum):
@@ -47,6 +50,16 @@ class DriverChoice:
         return {"branch": self.branch, "version": self.version, "flavour": self.flavour.value}
 
 
+def fill_kernels(names: Iterable[str], kernels: Iterable[str]) -> tuple[str, ...]:
+    """Package names with each kernel release filled in; "KERNEL" stands for one that isn't known."""
+    releases = [release for release in kernels if release] or ["KERNEL"]
+    found: list[str] = []
+    for name in names:
+        each = releases if "{kernel}" in name else releases[:1]
+        found += [name.replace("{kernel}", release) for release in each]
+    return tuple(dict.fromkeys(found))
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     scenario: str
@@ -69,6 +82,11 @@ class Target:
     source_kind: str = "distribution"
     local_packages: str = ""
 
+    @property
+    def package_names(self) -> tuple[str, ...]:
+        """The packages by name: one for each kernel where the name holds a release."""
+        return fill_kernels(self.package.packages, self.kernels)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "kernel": {
@@ -76,9 +94,12 @@ class Target:
                 "release": self.kernels[0] if self.kernels else None,
                 "releases": list(self.kernels),
             },
-            "driver": self.driver.to_json(),
+            "driver": {
+                **self.driver.to_json(),
+                **({} if self.package.branch_certain else {"certain": False}),
+            },
             "cuda": {"toolkit": self.cuda},
-            "source": {"kind": self.source_kind, "packages": list(self.package.packages)},
+            "source": {"kind": self.source_kind, "packages": list(self.package_names)},
             "extras": list(self.extras),
         }
 
@@ -115,6 +136,9 @@ class Recommendation:
     """What an operator must be told loudly (a branch past its end of support)."""
     trials: tuple[str, ...] = field(default=())
     """One sentence a trial build: what was compiled, for which kernel, with which result."""
+
+    sizes: tuple[tuple[str, int, int], ...] = ()
+    """(rung, bytes to download, bytes more on disk) of its install steps, where a trial told."""
 
     def to_json(self) -> dict[str, Any]:
         chosen = self.chosen

@@ -7,13 +7,15 @@ answers or fails to answer, and none blocks longer than its deadline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Union, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
-from gpu_bringup.model.facts import Certificate, Space
-from gpu_bringup.model.plan import Command
-from gpu_bringup.model.unknown import Fact
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gpu_bringup.model.facts import Certificate, Space
+    from gpu_bringup.model.plan import Command
+    from gpu_bringup.model.unknown import Fact
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""NVML and CUDA, asked in child processes: a sick driver hangs whoever asks it."""

@@ -1,0 +1,360 @@
+"""Reads and checks a host record: whatever a file holds, the answer is a record or an InputError.
+
+The format stands in the contract ("A host record"). Further keys of ours, all optional:
+``kinds`` {path: "folder" | "not-folder" | "present"} for what is there without its content,
+``not_links`` [path], ``real_paths`` {path: path}, ``unknown`` {path: reason}, ``spaces`` {path:
+{"free", "total", "read_only"}} in bytes, ``certificates`` {path: [{"sha1", "subject", "serial"}]},
+``environment`` {name: value or null}, ``time`` in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from gpu_bringup.errors import InputError
+from gpu_bringup.hosts.base import CommandResult
+from gpu_bringup.model.facts import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+SCHEMA = 1
+SIZE_LIMIT = 64 << 20
+"""Bytes; a real record has a fiftieth of that."""
+
+KINDS = ("folder", "not-folder", "present")
+
+_DEPTH_LIMIT = 32
+_PATH_LIMIT = 4096
+_NAME_LIMIT = 1024
+_NUMBER_LIMIT = 1 << 63
+_KEYS = (
+    *("schema", "files", "absent", "listings", "links", "commands", "nvml", "cuda"),
+    *("kinds", "not_links", "real_paths", "unknown", "spaces", "certificates", "environment"),
+    "time",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """A checked record; the fields are the keys of the format."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    listings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, CommandResult] = field(default_factory=dict)
+    probes: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """ "nvml" and "cuda", where the record has them."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    not_links: frozenset[str] = frozenset()
+    real_paths: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    spaces: dict[str, dict[str, int | bool]] = field(default_factory=dict)
+    certificates: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    time: float | None = None
+
+
+class _Wrong(Exception):
+    """What is wrong, and at which JSON pointer (RFC 6901)."""
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+        self.message = message
+
+
+def read_record(path: Path) -> HostRecord:
+    """Read and check a record.
+
+    Raises:
+        InputError: it can't be read or isn't one; names the file and the place in it.
+    """
+    return parse_record(_read(path), str(path))
+
+
+def parse_record(data: bytes, name: str) -> HostRecord:
+    """Check a record's bytes; ``name`` is for the message.
+
+    Raises:
+        InputError: as ``read_record``.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad(name, f"byte {error.start}", "it isn't UTF-8 text") from error
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+        )
+        return _record(value)
+    except json.JSONDecodeError as error:
+        what = "it is empty" if not text.strip() else f"it isn't JSON: {error.msg}"
+        at_end = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        if at_end and text.strip():
+            what += " (the file ends here: it may have been cut off)"
+        place = f"line {error.lineno} column {error.colno}"
+        raise _bad(name, place, what) from error
+    except RecursionError as error:
+        raise _bad(name, "", f"it is nested deeper than {_DEPTH_LIMIT} levels") from error
+    except _Wrong as error:
+        raise _bad(name, error.place, error.message) from error
+    except ValueError as error:
+        # Numbers of thousands of digits (Python refuses to read them).
+        raise _bad(name, "", f"it holds a number that can't be read: {error}") from error
+
+
+def _bad(name: str, place: str, message: str) -> InputError:
+    return InputError(
+        message,
+        file=name,
+        place=place,
+        meaning="This file can't be used as a host record.",
+        hint="Write one with 'gpu-bringup record -o FILE' on the host itself.",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _bad(str(path), "", "it is no regular file")
+        if status.st_size > SIZE_LIMIT:
+            raise _bad(str(path), "", f"it is larger than {SIZE_LIMIT >> 20} MiB")
+        with path.open("rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", file=str(path)) from error
+    except ValueError as error:
+        raise InputError(f"no file can have this name: {error}", file=repr(str(path))) from error
+    if len(data) > SIZE_LIMIT:
+        raise _bad(str(path), "", f"it is larger than {SIZE_LIMIT >> 20} MiB")
+    return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Wrong("", f"the key {_shown(key)} stands there twice")
+            seen.add(key)
+    return result
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise _Wrong("", f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Wrong("", f"the number {text[:40]} is too large")
+    return value
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _pointer(parent: str, key: str | int) -> str:
+    step = str(key).replace("~", "~0").replace("/", "~1")
+    shown = step if len(step) <= 200 else step[:197] + "..."
+    return f"{parent}/{shown}".encode("ascii", "backslashreplace").decode()
+
+
+def _check_tree(root: Any) -> None:
+    """Depth, whole characters and the size of numbers, without recursion."""
+    waiting: list[tuple[str, Any, int]] = [("", root, 0)]
+    while waiting:
+        place, value, depth = waiting.pop()
+        if depth > _DEPTH_LIMIT:
+            raise _Wrong(place, f"it is nested deeper than {_DEPTH_LIMIT} levels")
+        if isinstance(value, str):
+            _check_text(place, value)
+        elif isinstance(value, (int, float)) and abs(value) > _NUMBER_LIMIT:
+            raise _Wrong(place, "the number is too large")
+        elif isinstance(value, list):
+            waiting += [(_pointer(place, i), item, depth + 1) for i, item in enumerate(value)]
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                _check_text(_pointer(place, key), key)
+                waiting.append((_pointer(place, key), item, depth + 1))
+
+
+def _check_text(place: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _Wrong(place, "the text holds half a character (a lone surrogate)") from None
+
+
+_NAMES = {str: "a text", dict: "an object", list: "a list", int: "a whole number"}
+
+
+def _typed(value: Any, kind: type[T], place: str) -> T:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _Wrong(place, f"{_NAMES[kind]} is expected here")
+    return value
+
+
+def _path(value: Any, place: str) -> str:
+    path = _typed(value, str, place)
+    if not path.startswith("/"):
+        raise _Wrong(place, f"{_shown(path)} is no absolute path")
+    if len(path) > _PATH_LIMIT:
+        raise _Wrong(place, f"the path is longer than {_PATH_LIMIT} characters")
+    if path != "/" and not {"", ".", ".."}.isdisjoint(path[1:].split("/")):
+        raise _Wrong(place, f"{_shown(path)} is no plain path: it has '.', '..' or '//' in it")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise _Wrong(place, f"{_shown(path)} has control characters in it")
+    return path
+
+
+def _name(value: Any, place: str) -> str:
+    name = _typed(value, str, place)
+    if name in ("", ".", "..") or "/" in name or "\0" in name or len(name) > _NAME_LIMIT:
+        raise _Wrong(place, f"{_shown(name)} is no name of a file")
+    return name
+
+
+def _reason(value: Any, place: str) -> str:
+    return _typed(value, str, place)
+
+
+def _link(value: Any, place: str) -> str:
+    target = _typed(value, str, place)
+    if not target or "\0" in target or len(target) > _PATH_LIMIT:
+        raise _Wrong(place, f"{_shown(target)} is no target of a link")
+    return target
+
+
+def _command(value: Any, place: str) -> CommandResult:
+    answer = _typed(value, dict, place)
+    for key in ("exit", "output"):
+        if key not in answer:
+            raise _Wrong(place, f"the key '{key}' is missing")
+    status = _typed(answer["exit"], int, f"{place}/exit")
+    if not 0 <= status <= 255:
+        raise _Wrong(f"{place}/exit", "an exit status lies between 0 and 255")
+    return CommandResult(status, _typed(answer["output"], str, f"{place}/output"))
+
+
+def _space(value: Any, place: str) -> dict[str, int | bool]:
+    space = _typed(value, dict, place)
+    result: dict[str, int | bool] = {}
+    for key in ("free", "total"):
+        if key in space:
+            size = _typed(space[key], int, f"{place}/{key}")
+            if size < 0:
+                raise _Wrong(f"{place}/{key}", "a size isn't negative")
+            result[key] = size
+    if "read_only" in space:
+        if not isinstance(space["read_only"], bool):
+            raise _Wrong(f"{place}/read_only", "true or false is expected here")
+        result["read_only"] = space["read_only"]
+    return result
+
+
+def _certificates(value: Any, place: str) -> tuple[Certificate, ...]:
+    result: list[Certificate] = []
+    for index, item in enumerate(_typed(value, list, place)):
+        here = _pointer(place, index)
+        entry = _typed(item, dict, here)
+        texts = {
+            key: _typed(entry.get(key, ""), str, f"{here}/{key}")
+            for key in ("sha1", "subject", "serial")
+        }
+        if not texts["sha1"]:
+            raise _Wrong(here, "the key 'sha1' is missing")
+        result.append(Certificate(**texts))
+    return tuple(result)
+
+
+def _kind(value: Any, place: str) -> str:
+    kind = _typed(value, str, place)
+    if kind not in KINDS:
+        raise _Wrong(place, f"one of {', '.join(KINDS)} is expected here")
+    return kind
+
+
+def _variable(value: Any, place: str) -> str | None:
+    return None if value is None else _typed(value, str, place)
+
+
+def _probe(value: Any, place: str) -> dict[str, Any] | None:
+    return None if value is None else _typed(value, dict, place)
+
+
+def _names(value: Any, place: str) -> tuple[str, ...]:
+    names = [_name(item, _pointer(place, i)) for i, item in enumerate(_typed(value, list, place))]
+    return tuple(sorted(set(names)))
+
+
+def _record(value: Any) -> HostRecord:
+    _check_tree(value)
+    root = _typed(value, dict, "")
+    if "schema" not in root:
+        raise _Wrong("", "the key 'schema' is missing: this is no host record")
+    if _typed(root["schema"], int, "/schema") != SCHEMA:
+        raise _Wrong(
+            "/schema", f"schema {root['schema']} isn't known here; this version reads {SCHEMA}"
+        )
+    _check_keys(root)
+
+    def table(key: str, check: Callable[[Any, str], T], *, paths: bool = True) -> dict[str, T]:
+        result: dict[str, T] = {}
+        for name, item in _typed(root.get(key, {}), dict, f"/{key}").items():
+            place = _pointer(f"/{key}", name)
+            result[_path(name, place) if paths else name] = check(item, place)
+        return result
+
+    def paths(key: str) -> frozenset[str]:
+        items = _typed(root.get(key, []), list, f"/{key}")
+        return frozenset(_path(item, _pointer(f"/{key}", i)) for i, item in enumerate(items))
+
+    moment = root.get("time")
+    if moment is not None and (isinstance(moment, bool) or not isinstance(moment, (int, float))):
+        raise _Wrong("/time", "seconds since 1970 are expected here")
+    if moment is not None and not 0 <= moment < 1 << 36:
+        raise _Wrong("/time", "this is no time between 1970 and the year 4000")
+    record = HostRecord(
+        files=table("files", _reason),
+        absent=paths("absent"),
+        listings=table("listings", _names),
+        links=table("links", _link),
+        commands=table("commands", _command, paths=False),
+        probes={key: _probe(root[key], f"/{key}") for key in ("nvml", "cuda") if key in root},
+        kinds=table("kinds", _kind),
+        not_links=paths("not_links"),
+        real_paths=table("real_paths", _path),
+        unknown=table("unknown", _reason),
+        spaces=table("spaces", _space),
+        certificates=table("certificates", _certificates),
+        environment=table("environment", _variable, paths=False),
+        time=None if moment is None else float(moment),
+    )
+    for key, there in (("files", record.files), ("listings", record.listings)):
+        for path in sorted(record.absent.intersection(there)):
+            raise _Wrong(_pointer(f"/{key}", path), "this path also stands under 'absent'")
+    return record
+
+
+def _check_keys(root: dict[str, Any]) -> None:
+    """Later versions may add keys, so others are passed over; a slip of the pen is not."""
+    from difflib import get_close_matches
+
+    for key in root:
+        if key not in _KEYS:
+            for meant in get_close_matches(key[:40], _KEYS, n=1, cutoff=0.75):
+                place = _pointer("", key)
+                raise _Wrong(place, f"this key isn't known: is '{meant}' meant?")

@@ -1,0 +1,261 @@
+"""All observers at once: host in, facts out.
+
+Each observer runs in a thread of its own as soon as what it needs is there. Threads are daemons, so
+that one that hangs in the kernel (a sick driver) keeps neither the answer nor the exit waiting.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gpu_bringup.facts import (
+    containers,
+    cuda,
+    devices,
+    kernels,
+    libraries,
+    log,
+    method,
+    modules,
+    nvml,
+    os_release,
+    packages,
+    pci,
+    platform,
+    secure_boot,
+    services,
+    storage,
+    toolkit,
+)
+from gpu_bringup.facts.ask import all_unknown
+from gpu_bringup.model.facts import (
+    ContainerFacts,
+    DeviceFacts,
+    Facts,
+    KernelFacts,
+    LibraryFacts,
+    LogFacts,
+    ModuleFacts,
+    PackageFacts,
+    PciFacts,
+    PlatformFacts,
+    SecureBootFacts,
+    ServiceFacts,
+    StorageFacts,
+    ToolkitFacts,
+)
+from gpu_bringup.model.gpu_facts import CudaFacts
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpu_bringup.hosts.base import Host
+
+DEADLINE = 50.0
+"""Seconds for everything; the probes' own deadlines are shorter."""
+DEADLINE_DEEP = 180.0
+
+Known = dict[str, Any]
+"""Results of the observers that have finished, by name."""
+
+_UNEXPECTED = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OSError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    name: str
+    look: Callable[[Host, Known], Any]
+    group: type[Any] | None = None
+    """The dataclass it fills in; None: its result itself may be Unknown."""
+    needs: tuple[str, ...] = ()
+
+    def unknown(self, reason: str) -> Any:
+        """What stands in for its facts when it fails."""
+        return Unknown(reason) if self.group is None else all_unknown(self.group, reason)
+
+
+def observers(deep: bool) -> tuple[Observer, ...]:
+    """Every observer, the slow ones first."""
+    return (
+        # The probes are processes of their own: they go first, and the rest runs beside them.
+        Observer("nvml", lambda host, _: nvml.observe(host)),
+        Observer("cuda", lambda host, _: cuda.observe(host, deep=deep)),
+        Observer("libraries", lambda host, _: libraries.observe(host), LibraryFacts),
+        Observer("os", lambda host, _: os_release.observe(host)),
+        Observer(
+            "packages",
+            lambda host, known: packages.observe(host, known["os"]),
+            PackageFacts,
+            ("os",),
+        ),
+        Observer("modules", lambda host, _: modules.observe(host), ModuleFacts),
+        Observer(
+            "kernels",
+            lambda host, known: kernels.observe(host, known["packages"]),
+            KernelFacts,
+            ("packages",),
+        ),
+        Observer("pci", lambda host, _: pci.observe(host), PciFacts),
+        Observer("log", lambda host, _: log.observe(host), LogFacts),
+        Observer(
+            "secure-boot",
+            lambda host, known: secure_boot.observe(host, known["log"]),
+            SecureBootFacts,
+            ("log",),
+        ),
+        Observer("platform", lambda host, _: platform.observe(host), PlatformFacts),
+        Observer("devices", lambda host, _: devices.observe(host), DeviceFacts),
+        Observer("storage", lambda host, _: storage.observe(host), StorageFacts),
+        Observer(
+            "services",
+            lambda host, known: services.observe(host, known["packages"]),
+            ServiceFacts,
+            ("packages",),
+        ),
+        Observer(
+            "containers",
+            lambda host, known: containers.observe(host, known["packages"]),
+            ContainerFacts,
+            ("packages",),
+        ),
+        Observer(
+            "toolkit",
+            lambda host, known: toolkit.observe(host, known["packages"]),
+            ToolkitFacts,
+            ("packages",),
+        ),
+        Observer(
+            "traces",
+            lambda host, known: method.observe(host, known["packages"]),
+            method.Traces,
+            ("packages",),
+        ),
+    )
+
+
+def _look(
+    observer: Observer, host: Host, known: Known, results: queue.SimpleQueue[tuple[Observer, Any]]
+) -> None:
+    # A parser that meets what it wasn't written for must not take the other facts with it.
+    try:
+        result = observer.look(host, known)
+    except _UNEXPECTED as error:
+        reason = f"looking at {observer.name} failed: {type(error).__name__}: {error}"
+        result = observer.unknown(reason)
+    results.put((observer, result))
+
+
+def run_all(
+    host: Host,
+    chosen: tuple[Observer, ...],
+    deadline: float,
+    done: Callable[[str, float], None] | None = None,
+) -> Known:
+    """Run the observers in parallel; what isn't there after ``deadline`` seconds is Unknown."""
+    start = time.monotonic()
+    results: queue.SimpleQueue[tuple[Observer, Any]] = queue.SimpleQueue()
+    known: Known = {}
+    waiting = list(chosen)
+    running: set[str] = set()
+
+    def start_ready() -> None:
+        for observer in list(waiting):
+            if all(need in known for need in observer.needs):
+                waiting.remove(observer)
+                running.add(observer.name)
+                threading.Thread(
+                    target=_look,
+                    args=(observer, host, dict(known), results),
+                    name=f"facts-{observer.name}",
+                    daemon=True,
+                ).start()
+
+    start_ready()
+    while running:
+        left = deadline - (time.monotonic() - start)
+        try:
+            observer, result = results.get(timeout=max(left, 0.001))
+        except queue.Empty:
+            break
+        known[observer.name] = result
+        running.discard(observer.name)
+        if done is not None:
+            done(observer.name, time.monotonic() - start)
+        start_ready()
+    for observer in chosen:
+        if observer.name not in known:
+            known[observer.name] = observer.unknown(
+                f"looking at {observer.name} took longer than {deadline:g} s and was given up"
+            )
+    return known
+
+
+def _vgpu(found: PlatformFacts, known: Known) -> PlatformFacts:
+    answered = known["nvml"]
+    if answered is None or isinstance(answered, Unknown) or found.cpu_vgpu_guest is False:
+        return found
+    names = [gpu.name for gpu in answered.gpus]
+    return replace(found, cpu_vgpu_guest=any(nvml.is_vgpu(name) for name in names))
+
+
+def _with_method(known: Known) -> PackageFacts:
+    found: PackageFacts = known["packages"]
+    answered = known["cuda"]
+    works = isinstance(answered, CudaFacts) and answered.init == 0
+    works = works or (known["nvml"] is not None and not isinstance(known["nvml"], Unknown))
+    how, evidence = method.decide(
+        found, known["modules"], known["libraries"], known["traces"], known["os"], works
+    )
+    return replace(found, method=how, method_evidence=evidence)
+
+
+def collect(
+    host: Host,
+    *,
+    deep: bool = False,
+    done: Callable[[str, float], None] | None = None,
+    deadline: float | None = None,
+) -> Facts:
+    """Find everything out about a host.
+
+    Args:
+        host: whom to ask.
+        deep: also run the tests on the GPUs (seconds each).
+        done: called as each observer finishes, with its name and the seconds since the start.
+        deadline: seconds after which what is still missing becomes Unknown.
+    """
+    limit = deadline if deadline is not None else DEADLINE_DEEP if deep else DEADLINE
+    known = run_all(host, observers(deep), limit, done)
+    return Facts(
+        os=known["os"],
+        platform=_vgpu(known["platform"], known),
+        kernels=known["kernels"],
+        pci=known["pci"],
+        secure_boot=known["secure-boot"],
+        packages=_with_method(known),
+        modules=known["modules"],
+        devices=known["devices"],
+        libraries=known["libraries"],
+        nvml=known["nvml"],
+        cuda=known["cuda"],
+        services=known["services"],
+        containers=known["containers"],
+        storage=known["storage"],
+        toolkit=known["toolkit"],
+        log=known["log"],
+        recorded=host.kind == "recorded",
+    )

@@ -1,0 +1,96 @@
+"""libcuda and libnvidia-ml as the dynamic linker finds them (ld.so(8), ldconfig(8))."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.facts.ask import names, output
+from gpu_bringup.model.facts import Library, LibraryFacts
+from gpu_bringup.model.unknown import Fact, Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.hosts.base import Host
+
+_SONAMES = ("libcuda.so.1", "libnvidia-ml.so.1")
+_ENTRY = re.compile(r"^\s*(\S+) \(([^)]*)\) => (\S+)\s*$")
+_VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
+_DEFAULTS = (
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+)
+"""Searched after the cache, so a library there is found even where ldconfig has not run."""
+
+
+def parse_ldconfig(text: str) -> tuple[tuple[str, str], ...]:
+    """(soname, path) of 64-bit driver libraries in ``ldconfig -p``, in the linker's order."""
+    found = []
+    for raw in text.splitlines():
+        match = _ENTRY.match(raw)
+        if match and match[1] in _SONAMES and re.search(r"x86-64|AArch64", match[2]):
+            found.append((match[1], match[3]))
+    return tuple(found)
+
+
+def version_in(path: str) -> str:
+    """Driver version in a library's real file name; empty: it carries none."""
+    match = _VERSION.search(path)
+    return match[1] if match else ""
+
+
+def _beside(host: Host, soname: str, path: str) -> str:
+    """The one version of the library in the same folder; empty: none, or several."""
+    stem = soname.removesuffix(".1") + "."
+    versions = {
+        version_in(name)
+        for name in names(host, posixpath.dirname(path))
+        if name.startswith(stem) and version_in(name)
+    }
+    return versions.pop() if len(versions) == 1 else ""
+
+
+def _library(host: Host, soname: str, path: str) -> Library:
+    stub = "/stubs/" in path
+    real = host.resolve(path)
+    if isinstance(real, str):
+        version: Fact[str] = version_in(real) or Unknown(f"{real} carries no version in its name")
+        return Library(soname, path, version, stub or "/stubs/" in real, real)
+    if real is None:
+        return Library(soname, path, Unknown(f"{path} points to nothing"), stub)
+    return Library(soname, path, _beside(host, soname, path) or real, stub)
+
+
+def unique(libraries: list[Library]) -> tuple[Library, ...]:
+    """Entries that lead to one file are one library: the first in the order stays."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for item in libraries:
+        key = (item.soname, item.real_path or item.path)
+        if key not in seen:
+            seen.add(key)
+            found.append(item)
+    return tuple(found)
+
+
+def observe(host: Host) -> LibraryFacts:
+    found: list[Library] = []
+    variable = host.environment("LD_LIBRARY_PATH")
+    folders = variable.split(":") if isinstance(variable, str) else []
+    for folder in (item.rstrip("/") for item in folders if item.startswith("/")):
+        for soname in _SONAMES:
+            if host.exists(f"{folder}/{soname}") is True:
+                found.append(_library(host, soname, f"{folder}/{soname}"))
+    answer = output(host, "ldconfig", "-p")
+    if isinstance(answer, Unknown):
+        return LibraryFacts(unique(found) if found else answer)
+    found += [_library(host, soname, path) for soname, path in parse_ldconfig(answer)]
+    for folder in _DEFAULTS:
+        for soname in _SONAMES:
+            if host.exists(f"{folder}/{soname}") is True:
+                found.append(_library(host, soname, f"{folder}/{soname}"))
+    return LibraryFacts(unique(found))

@@ -1,0 +1,40 @@
+"""Lines of the kernel's log that speak of the driver, its competitors and signatures."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.facts import LogFacts
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.hosts.base import Host
+
+_LIMIT = 4000
+_KEPT_OLD = 1000
+_OURS = re.compile(
+    r"NVRM|nvidia|\bXid\b|nouveau|\bnova[_-]|\bnova\b|lockdown|locked down|secure ?boot|"
+    r"Key was rejected|Loading of (?:un|module)|module verification|"
+    r"pcieport .*AER|\bAER: |\[10de:",
+    re.IGNORECASE,
+)
+
+
+# Xids of programs can come by the thousand; they must not push out an early one of hardware.
+_WEIGHTY = re.compile(
+    r"\bXid \([^)]*\): (?!(?:13|31|43|45|109)\b)|fallen off the bus", re.IGNORECASE
+)
+
+
+def driver_lines(log: str) -> tuple[str, ...]:
+    """The lines that matter, oldest first; where there are very many, the newest few thousand and
+    the Xids of hardware before them."""
+    lines = tuple(raw.rstrip() for raw in log.splitlines() if _OURS.search(raw))
+    older = tuple(line for line in lines[:-_LIMIT] if _WEIGHTY.search(line))[:_KEPT_OLD]
+    return older + lines[-_LIMIT:]
+
+
+def observe(host: Host) -> LogFacts:
+    log = host.kernel_log()
+    return LogFacts(log if isinstance(log, Unknown) else driver_lines(log))

@@ -1,0 +1,178 @@
+"""The package manager: what is installed, held, half done, and where packages come from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.facts import dpkg, rpm, sources
+from gpu_bringup.facts.apt_conf import all_values, last_value, parse_apt_conf
+from gpu_bringup.facts.ask import line, names, output, text
+from gpu_bringup.model.facts import OsFacts, Package, PackageFacts
+from gpu_bringup.model.unknown import Fact, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpu_bringup.hosts.base import Host
+
+_STATUS = "/var/lib/dpkg/status"
+_UPDATES = "/var/lib/dpkg/updates"
+_MANAGERS = (
+    ("apt", ("debian", "ubuntu"), "/usr/bin/apt-get"),
+    ("dnf", ("rhel", "fedora", "centos", "amzn", "ol", "rocky", "almalinux"), "/usr/bin/dnf"),
+    ("zypper", ("suse", "sles", "opensuse"), "/usr/bin/zypper"),
+)
+_LOCKERS = re.compile(
+    r"^(apt|apt-get|aptitude|dpkg|unattended-upgr|synaptic|packagekitd|dnf\d?|yum|microdnf|rpm|"
+    r"zypper|rpmdb|frontend)$"
+)
+_MATTERS = re.compile(
+    r"nvidia|cuda|cudnn|nccl|nvlsm|nvswitch|"
+    r"^(linux-|kernel|kmod|akmod|dkms|gcc(-\d+)?$|g\+\+|clang|llvm$|make$|build-essential$|binutils$|"
+    r"openssl$|mokutil$|shim|sbsigntool|initramfs-tools|dracut|mkinitcpio|unattended-upgrades$|"
+    r"dnf-automatic$|dnf-plugin|python3-dnf-plugin|libelf|elfutils|dwarves$|pahole$|bc$|zstd$|xz-utils$|"
+    r"grub|systemd-boot|docker|containerd|podman|cri-o|datacenter-gpu-manager|glx-alternative|needrestart$|"
+    r"sudo$|update-glx$|firmware-nvidia|libcuda|python3-venv$)"
+)
+
+
+def relevant(packages: Iterable[Package]) -> tuple[Package, ...]:
+    """The packages that the ladder asks about."""
+    return tuple(package for package in packages if _MATTERS.search(package.name))
+
+
+def parse_locks(text: str) -> tuple[str, ...]:
+    """Process ids that hold a write lock, from /proc/locks (proc(5))."""
+    pattern = r"(?m)^\d+: (?:POSIX|FLOCK|OFDLCK)\s+\S+\s+WRITE\s+(\d+)\s"
+    return tuple(dict.fromkeys(re.findall(pattern, text)))
+
+
+def _manager(host: Host, os: Fact[OsFacts]) -> Fact[str | None]:
+    unknown: Unknown | None = None
+    words = () if isinstance(os, Unknown) else (os.id, *os.like)
+    ranked = sorted(_MANAGERS, key=lambda item: not any(word.startswith(item[1]) for word in words))
+    for name, families, program in ranked:
+        answer = host.exists(program)
+        if answer is True:
+            return name
+        if isinstance(answer, Unknown):
+            # A record that doesn't say: the distribution's own manager is on every one of its kind.
+            if any(word.startswith(families) for word in words):
+                return name
+            unknown = answer if unknown is None else unknown
+    return unknown
+
+
+def _lock_owner(host: Host) -> Fact[str | None]:
+    locks = host.read_text("/proc/locks")
+    if not isinstance(locks, str):
+        return locks
+    for pid in parse_locks(locks):
+        comm = line(host, f"/proc/{pid}/comm")
+        if isinstance(comm, str) and _LOCKERS.match(comm):
+            return comm
+    return None
+
+
+def _dpkg_packages(host: Host) -> tuple[Fact[tuple[Package, ...]], Fact[bool]]:
+    """All packages, and whether dpkg was interrupted (its journal holds numbered files)."""
+    listing = host.list_dir(_UPDATES)
+    journal = [name for name in listing if name.isdigit()] if isinstance(listing, tuple) else []
+    interrupted: Fact[bool] = listing if isinstance(listing, Unknown) else bool(journal)
+    status = host.read_text(_STATUS, limit=64_000_000)
+    if isinstance(status, str):
+        updates = tuple(text(host, f"{_UPDATES}/{name}") for name in journal)
+        return dpkg.merge(dpkg.parse_status(status), updates), interrupted
+    answer = host.run(dpkg.QUERY)
+    if isinstance(answer, Unknown):
+        return answer, interrupted
+    # Exit status 1: one of the patterns matched nothing; what the others matched is printed.
+    if answer.exit not in (0, 1):
+        return Unknown(f"dpkg-query failed with exit status {answer.exit}"), interrupted
+    return dpkg.parse_query(answer.output), interrupted
+
+
+def _apt_unattended(host: Host) -> tuple[Fact[bool], Fact[tuple[str, ...]]]:
+    folder = "/etc/apt/apt.conf.d"
+    listing = host.list_dir(folder)
+    if isinstance(listing, Unknown):
+        return listing, listing
+    settings = tuple(
+        setting
+        for name in listing or ()
+        if re.fullmatch(r"[\w.-]+?(\.conf)?", name)
+        for setting in parse_apt_conf(text(host, f"{folder}/{name}"))
+    )
+    wanted = last_value(settings, "APT::Periodic::Unattended-Upgrade") not in ("", "0")
+    present = host.exists("/usr/bin/unattended-upgrade")
+    blacklist = all_values(settings, "Unattended-Upgrade::Package-Blacklist")
+    if isinstance(present, Unknown):
+        return (present if wanted else False), blacklist
+    return wanted and present, blacklist
+
+
+def _timer(host: Host, *timers: str) -> bool:
+    wants = names(host, "/etc/systemd/system/timers.target.wants")
+    return any(name.startswith(timers) for name in wants)
+
+
+def _dnf_unattended(host: Host) -> tuple[Fact[bool], Fact[tuple[str, ...]]]:
+    settings = text(host, "/etc/dnf/automatic.conf")
+    applies = re.search(r"(?mi)^\s*apply_updates\s*=\s*(yes|true|1)", settings) is not None
+    on = _timer(host, "dnf-automatic-install") or (applies and _timer(host, "dnf-automatic"))
+    main = host.read_text("/etc/dnf/dnf.conf")
+    if isinstance(main, Unknown):
+        return on, main
+    found = re.findall(r"(?mi)^\s*exclude(?:pkgs)?\s*=\s*(.+)$", main or "")
+    return on, tuple(word for row in found for word in re.split(r"[\s,]+", row) if word)
+
+
+def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
+    answer = output(host, *rpm.QUERY, timeout=20.0)
+    installed: Fact[tuple[Package, ...]]
+    unfinished: Fact[tuple[str, ...]]
+    if isinstance(answer, Unknown):
+        installed = unfinished = answer
+    else:
+        found = rpm.parse_query(answer)
+        unfinished = rpm.duplicates(found)
+        locks = rpm.parse_versionlock(text(host, "/etc/dnf/plugins/versionlock.list"))
+        locks += rpm.parse_zypp_locks(text(host, "/etc/zypp/locks"))
+        installed = relevant(rpm.with_holds(tuple(package for package, _ in found), locks))
+    if manager == "dnf":
+        unattended, blacklist = _dnf_unattended(host)
+    else:
+        unattended = _timer(host, "transactional-update", "os-update", "yast-online-update")
+        blacklist = ()
+    return PackageFacts(
+        manager=manager,
+        installed=installed,
+        unfinished=unfinished,
+        interrupted=unfinished if isinstance(unfinished, Unknown) else bool(unfinished),
+        lock_owner=_lock_owner(host),
+        repositories=sources.observe(host, manager, os),
+        unattended_upgrades=unattended,
+        unattended_blacklist=blacklist,
+    )
+
+
+def observe(host: Host, os: Fact[OsFacts]) -> PackageFacts:
+    """Everything but the installation method, which other facts tell (``facts.method``)."""
+    manager = _manager(host, os)
+    if not isinstance(manager, str):
+        return PackageFacts(manager=manager)
+    if manager != "apt":
+        return _rpm(host, manager, os)
+    packages, interrupted = _dpkg_packages(host)
+    unattended, blacklist = _apt_unattended(host)
+    return PackageFacts(
+        manager=manager,
+        installed=packages if isinstance(packages, Unknown) else relevant(packages),
+        unfinished=packages if isinstance(packages, Unknown) else dpkg.unfinished(packages),
+        interrupted=interrupted,
+        lock_owner=_lock_owner(host),
+        repositories=sources.observe(host, manager, os),
+        unattended_upgrades=unattended,
+        unattended_blacklist=blacklist,
+    )

@@ -1,0 +1,173 @@
+"""What the texts of entries may be: closed sets of words, and forms such as a PCI id.
+
+One place for the loader, which refuses everything else, and for ``profiles/schema``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_bringup.model.catalogue import (
+    Architecture,
+    Branch,
+    Build,
+    DistributionRelease,
+    DriverPackage,
+    DriverRelease,
+    Framework,
+    Gpu,
+    KernelLimit,
+    KernelSeries,
+    NvSwitch,
+    PackageRepository,
+    Scenario,
+    Source,
+    StableBreak,
+    Toolkit,
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """One of these words."""
+
+    words: tuple[str, ...]
+
+    def complaint(self, text: str) -> str:
+        """Why ``text`` won't do; empty: it will."""
+        return "" if text in self.words else f"{text!r} is none of {', '.join(self.words)}"
+
+
+class Form:
+    """A text of this form."""
+
+    def __init__(self, pattern: str, name: str) -> None:
+        self.pattern = pattern
+        self.name = name
+        self._compiled: re.Pattern[str] | None = None
+
+    def complaint(self, text: str) -> str:
+        """Why ``text`` won't do; empty: it will."""
+        if self._compiled is None:
+            self._compiled = re.compile(self.pattern)
+        return "" if self._compiled.search(text) else f"{text!r} isn't {self.name}"
+
+
+Rule = Words | Form
+
+_ID = Form(r"^\S+$", "an id: one word, not empty")
+_PCI = Form(r"^[0-9a-f]{4}:[0-9a-f]{4}$", "a PCI id such as 10de:2330 (lower case)")
+_DRIVER = Form(r"^\d{3}(\.\d+)+$", "a driver version such as 580.178.04")
+_ANY_DRIVER = Form(r"^(\d{3}(\.\d+)+)?$", "a driver version such as 580.178.04, or empty")
+_BRANCH = Form(r"^\d{3}$", "a driver branch such as 580")
+_CUDA = Form(r"^\d+\.\d+$", "a CUDA version such as 12.9")
+_CAPABILITY = Form(r"^\d+\.\d$", "a compute capability such as 9.0")
+_SERIES = Form(r"^\d+\.\d+$", "a kernel series such as 6.12")
+_KERNEL = Form(r"^\d+\.\d+(\.\d+)?$", "a kernel version such as 6.12 or 6.6.14")
+# Names of packages become arguments of apt and dnf: none may look like an option.
+_PACKAGE = Form(r"^[A-Za-z0-9][A-Za-z0-9.+_:=~{}-]*$", "the name of a package")
+_FINGERPRINT = Form(r"^[0-9A-F]{40}$", "a key fingerprint: 40 hexadecimal digits, upper case")
+_URL = Form(r"^(https?://\S+)?$", "an address that begins with https://, or empty")
+_URI = Form(r"^(https?|file)://\S+$", "an address that begins with https:// (or http, file)")
+_MODULES = Words(("required", "supported", "unsupported"))
+_TYPES = Words(("lts", "production", "new-feature", "unknown"))
+
+RULES: dict[Any, dict[str, Rule]] = {
+    Source: {"id": _ID, "url": _URL},
+    Architecture: {
+        "id": _ID,
+        "compute_capabilities": _CAPABILITY,
+        "open_modules": _MODULES,
+        "first_branch": _BRANCH,
+        "last_branch": _BRANCH,
+        "first_cuda": _CUDA,
+        "last_cuda": _CUDA,
+    },
+    Gpu: {
+        "id": _ID,
+        "pci_ids": _PCI,
+        "subsystem_ids": _PCI,
+        "compute_capability": _CAPABILITY,
+        "first_driver": _DRIVER,
+        "open_modules": _MODULES,
+        "fabric": Words(
+            (
+                "none",
+                "fabricmanager",
+                "fabricmanager+nvlsm",
+                "imex",
+                "nvswitch-board",
+                "unknown",
+            )
+        ),
+    },
+    NvSwitch: {"pci_id": _PCI},
+    DriverRelease: {"version": _DRIVER},
+    Branch: {
+        "id": _BRANCH,
+        "type": _TYPES,
+        "first_release": _DRIVER,
+        "last_release": _DRIVER,
+        "status": Words(("supported", "ended", "unknown")),
+        "cuda": _CUDA,
+        "security_floor": _DRIVER,
+    },
+    Toolkit: {
+        "version": _CUDA,
+        "driver": _DRIVER,
+        "minor_driver": _DRIVER,
+        "cc_min": _CAPABILITY,
+        "cc_max": _CAPABILITY,
+    },
+    KernelLimit: {
+        "driver": _DRIVER,
+        "newest": _KERNEL,
+        "certainty": Words(("high", "medium", "low")),
+    },
+    KernelSeries: {"series": _SERIES},
+    StableBreak: {"id": _ID, "mainline": _SERIES},
+    Build: {"driver": _DRIVER},
+    DriverPackage: {
+        "id": _ID,
+        "source": Words(("distribution", "nvidia-repository")),
+        "branch": _BRANCH,
+        "version": _ANY_DRIVER,
+        "route": Words(("dkms", "prebuilt")),
+        "kernel_package": _PACKAGE,
+        "packages": _PACKAGE,
+        "pin": _PACKAGE,
+        "module_names": _PACKAGE,
+    },
+    DistributionRelease: {
+        "os_id": _ID,
+        "version": _ID,
+        "family": Words(("debian", "ubuntu", "rhel", "suse", "amazon", "fedora")),
+    },
+    PackageRepository: {
+        "id": _ID,
+        "format": Words(("apt", "rpm")),
+        "uri": _URI,
+        "key_uri": _URI,
+        "fingerprints": _FINGERPRINT,
+    },
+    Framework: {"id": _ID, "version": _ID, "cuda": _CUDA, "driver_min": _DRIVER},
+    Scenario: {"id": _ID, "branch_types": _TYPES, "pinned_driver": _ANY_DRIVER},
+}
+
+
+def rules_of(cls: Any) -> dict[str, Rule]:
+    """Field name -> what its text, or each of its texts, may be."""
+    return RULES.get(cls, {})
+
+
+def complaint(rule: Rule, value: Any) -> tuple[str, str]:
+    """(what is wrong, place within the value: "" or "[2]"); empty when nothing is."""
+    if isinstance(value, tuple):
+        for number, item in enumerate(value):
+            text = rule.complaint(item)
+            if text:
+                return text, f"[{number}]"
+        return "", ""
+    return rule.complaint(value), ""

@@ -1,0 +1,158 @@
+"""Does this driver build on this kernel? What is known, with how it is known. No I/O."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from gpu_bringup.errors import InputError
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.target import Verdict
+from gpu_bringup.model.versions import branch_of, upstream_kernel
+from gpu_bringup.rules.buildable import judge
+from gpu_bringup.rules.describe import find_distribution, nearest, pinned_driver
+from gpu_bringup.rules.finding import Finding, Module
+from gpu_bringup.rules.release import target_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, DriverPackage
+    from gpu_bringup.model.trial import BuildEvidence
+    from gpu_bringup.rules.subject import TargetKernel
+
+_WORDS = {Verdict.OK: "builds", Verdict.VIOLATED: "fails", Verdict.UNKNOWN: "unknown"}
+_BASES = {"host": "measured"}
+
+
+def assess(
+    catalogue: Catalogue,
+    driver: str,
+    kernel: str,
+    flavour: Flavour | None = None,
+    os: str | None = None,
+    evidence: Sequence[BuildEvidence] = (),
+) -> dict[str, Any]:
+    """Say whether a driver's modules build on a kernel.
+
+    Args:
+        driver: exact version ("580.178.04").
+        kernel: release as ``uname -r`` prints it.
+        flavour: None judges every flavour that the branch has; it "builds" only if all do.
+        os: "debian:13": which distribution's kernel it is, and whose package may carry patches.
+        evidence: trial builds of this host.
+
+    Returns:
+        The document of ``compat --json``: verdict "builds", "fails" or "unknown"; basis "measured",
+        "documented", "inferred" or "none".
+
+    Raises:
+        InputError: no driver version, no kernel release, an unknown system.
+    """
+    driver = pinned_driver(driver)
+    if not re.match(r"^\d{3}(\.\d+){1,2}$", driver):
+        raise InputError(
+            f"{driver!r} is no driver version",
+            place="--driver",
+            hint="Give one such as 580.178.04.",
+        )
+    if upstream_kernel(kernel) is None:
+        raise InputError(
+            f"{kernel!r} is no kernel release",
+            place="--kernel",
+            hint="Give it as uname -r prints it, such as 6.12.107+deb13-amd64.",
+        )
+    release = _release(catalogue, os)
+    target = target_kernel(kernel, family=release.family if release else "")
+    if target.realtime:
+        return _document(
+            "unknown",
+            "none",
+            f"{kernel} is a PREEMPT_RT kernel: DKMS leaves it out, and NVIDIA doesn't support it.",
+        )
+    results = [
+        (each, _judged(catalogue, driver, each, target, release, evidence))
+        for each in ([flavour] if flavour is not None else _flavours(catalogue, driver))
+    ]
+    return _combine(results, driver, target)
+
+
+def _release(catalogue: Catalogue, os: str | None) -> DistributionRelease | None:
+    if not os:
+        return None
+    release = find_distribution(os, catalogue)
+    if release is None:
+        known = [f"{r.os_id}:{r.version}" for r in catalogue.distributions]
+        raise InputError(f"the system {os!r} isn't known", place="--os", hint=nearest(os, known))
+    return release
+
+
+def _flavours(catalogue: Catalogue, driver: str) -> tuple[Flavour, ...]:
+    branch = catalogue.branches.get(branch_of(driver))
+    return branch.flavours if branch is not None and branch.flavours else tuple(Flavour)
+
+
+def _judged(
+    catalogue: Catalogue,
+    driver: str,
+    flavour: Flavour,
+    kernel: TargetKernel,
+    release: DistributionRelease | None,
+    evidence: Sequence[BuildEvidence],
+) -> tuple[Finding, ...]:
+    package = _package(release, driver, flavour)
+    return judge(catalogue, Module(driver, flavour, package), kernel, evidence)
+
+
+def _package(
+    release: DistributionRelease | None, driver: str, flavour: Flavour
+) -> DriverPackage | None:
+    """The distribution's own package of that version, which may carry patches."""
+    for package in release.drivers if release is not None else ():
+        if package.version == driver and package.flavour is flavour:
+            return package
+    return None
+
+
+def _combine(
+    results: list[tuple[Flavour, tuple[Finding, ...]]], driver: str, kernel: TargetKernel
+) -> dict[str, Any]:
+    heads = [(flavour, found[0]) for flavour, found in results]
+    for verdict in (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.OK):
+        deciding = [(flavour, head) for flavour, head in heads if head.verdict is verdict]
+        if deciding:
+            break
+    order = ("host", "measured", "documented", "inferred", "none")
+    deciding.sort(key=lambda item: order.index(item[1].basis))
+    basis = deciding[0][1].basis
+    detail = _told(deciding)
+    others = [(flavour, head) for flavour, head in heads if head.verdict is not verdict]
+    for flavour, head in others:
+        detail += (
+            f" The {flavour.value} modules: {_WORDS[head.verdict]}. {head.detail}"
+            f" (Ask again with --flavour {flavour.value}.)"
+        )
+    error = next((head.first_error for _, head in deciding if head.first_error), "")
+    sources = [url for _, found in results for finding in found for url in finding.sources]
+    return _document(_WORDS[verdict], _BASES.get(basis, basis), detail, error, sources)
+
+
+def _told(deciding: list[tuple[Flavour, Finding]]) -> str:
+    """The deciding sentences; one that holds for both flavours is told once, without them."""
+    plain = {head.detail.replace(f" {flavour.value}", "") for flavour, head in deciding}
+    if len(deciding) > 1 and len(plain) == 1:
+        return plain.pop()
+    return " ".join(dict.fromkeys(head.detail for _, head in deciding))
+
+
+def _document(
+    verdict: str, basis: str, detail: str, first_error: str = "", sources: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "verdict": verdict,
+        "basis": basis,
+        "detail": detail,
+        "first_error": first_error or None,
+        "sources": list(dict.fromkeys(sources)),
+    }

@@ -1,0 +1,39 @@
+"""Rules: each holds one candidate against one thing that is known, and says so in a sentence.
+
+A rule is a pure function ``(subject, candidate) -> reasons`` with a stable id in each reason. Adding
+one is adding a function to ``RULES``; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.rules import gpu, kernel, lifecycle, offer, software
+
+if TYPE_CHECKING:
+    from gpu_bringup.rules.subject import Rule
+
+RULES: tuple[Rule, ...] = (
+    offer.operator_choice,
+    gpu.mixed_gpus,
+    gpu.gpu_branch,
+    gpu.gpu_release,
+    gpu.gpu_flavour,
+    offer.flavour_available,
+    software.gpu_cuda,
+    software.driver_cuda,
+    software.framework_driver,
+    kernel.builds,
+    kernel.realtime_kernel,
+    lifecycle.lifecycle,
+    lifecycle.branch_type,
+    lifecycle.security_floor,
+    kernel.secure_boot_route,
+    offer.source_reachable,
+    offer.branch_of_package,
+    gpu.fabric,
+    lifecycle.os_lifecycle,
+    lifecycle.kernel_lifecycle,
+    lifecycle.scenario_os,
+)
+"""In the order in which they are read: what is physically impossible first."""

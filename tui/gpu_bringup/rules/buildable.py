@@ -1,0 +1,116 @@
+"""Does a driver's module build on a kernel? One place for the rules and for ``compat``.
+
+The order of truth: a trial build or install on this host (exact package version, exact release) >
+a build in the catalogue (exact driver, flavour and kernel) > API changes that were taken over into
+long-term kernels > the newest kernel that a release is known for. What is decided above is not
+contradicted below.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.target import Verdict
+from gpu_bringup.rules.breaks import breaks
+from gpu_bringup.rules.finding import Finding, Module
+from gpu_bringup.rules.limits import limit
+from gpu_bringup.rules.subject import TargetKernel, urls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpu_bringup.model.catalogue import Build, Catalogue
+    from gpu_bringup.model.trial import BuildEvidence
+
+
+def judge(
+    catalogue: Catalogue,
+    module: Module,
+    kernel: TargetKernel,
+    evidence: Sequence[BuildEvidence] = (),
+) -> tuple[Finding, ...]:
+    """Everything known of this build, the decisive finding first.
+
+    Measured results end the matter; what a lower source says against them is left out.
+    """
+    from_host = _from_host(module, kernel, evidence)
+    measured = from_host or _from_catalogue(catalogue, module, kernel)
+    rest = [*breaks(catalogue, module, kernel), limit(catalogue, module, kernel)]
+    if measured is not None:
+        agreeing = [f for f in rest if f.verdict is measured.verdict]
+        return (measured, *agreeing)
+    # A change that the driver copes with doesn't prove that it builds: the limit speaks first.
+    order = {Verdict.VIOLATED: 0, Verdict.UNKNOWN: 1, Verdict.OK: 2}
+
+    def place(finding: Finding) -> tuple[int, bool]:
+        limit_first = finding.verdict is Verdict.OK or bool(kernel.vendor)
+        return order[finding.verdict], limit_first and finding.rule != "driver-kernel"
+
+    return tuple(sorted(rest, key=place))
+
+
+def _from_host(
+    module: Module, kernel: TargetKernel, evidence: Iterable[BuildEvidence]
+) -> Finding | None:
+    """The latest trial build of exactly this package version on exactly this release."""
+    package = module.package
+    fitting = [
+        item
+        for item in evidence
+        if item.kernel == kernel.release
+        and item.driver == module.driver
+        and item.flavour is module.flavour
+        and (
+            package is None
+            or not package.package_version
+            or not item.package_version
+            or item.package_version == package.package_version
+        )
+    ]
+    if not fitting:
+        return None
+    last = max(fitting, key=lambda item: item.time)
+    name = f"{last.package} {last.package_version}".strip() or module.label
+    if last.passed:
+        detail = f"A trial build of {name} on this host passed for {kernel.release} ({last.time})."
+        return Finding("measured-build", Verdict.OK, "host", detail)
+    detail = f"A trial build of {name} on this host failed for {kernel.release}: {last.first_error}"
+    return Finding("measured-build", Verdict.VIOLATED, "host", detail, first_error=last.first_error)
+
+
+def _same_kernel(build: Build, kernel: TargetKernel) -> bool:
+    names = {kernel.release, kernel.release.removesuffix(".x86_64").removesuffix(".aarch64")}
+    return build.kernel in names or (bool(kernel.version) and build.kernel == kernel.version)
+
+
+def _same_package(build: Build, module: Module) -> bool:
+    """A result for one distribution's package says nothing of another package of that version."""
+    if not build.package:
+        return not module.patched
+    if module.package is None:
+        return True
+    if not module.patched:
+        return False
+    words = build.package.replace("=", " ").split()
+    return module.package.package_version in words or not module.package.package_version
+
+
+def _from_catalogue(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> Finding | None:
+    for build in catalogue.builds:
+        if (
+            build.driver != module.driver
+            or build.flavour is not module.flavour
+            or not _same_kernel(build, kernel)
+            or not _same_package(build, module)
+        ):
+            continue
+        name = f"{module.label}" + (f" ({build.package})" if build.package else "")
+        sources = urls(catalogue, build.sources)
+        if build.passed:
+            detail = f"{name} was built on Linux {build.kernel}: it passed."
+            return Finding("measured-build", Verdict.OK, "measured", detail, sources)
+        detail = f"{name} was built on Linux {build.kernel}: it failed with “{build.error}”."
+        return Finding(
+            "measured-build", Verdict.VIOLATED, "measured", detail, sources, first_error=build.error
+        )
+    return None

@@ -1,0 +1,112 @@
+"""Every way to install a driver on a distribution release: what is on offer, and what was named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.answers import Answers, SourceKind
+from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, DriverPackage
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.versions import branch_of, driver_key
+from gpu_bringup.rules.describe import pinned_driver
+from gpu_bringup.rules.subject import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def newest_release(catalogue: Catalogue, branch: str) -> str:
+    """The newest release of a branch on record; empty: none."""
+    versions = [version for version in catalogue.releases if branch_of(version) == branch]
+    known = catalogue.branches.get(branch)
+    if known is not None and known.last_release:
+        versions.append(known.last_release)
+    return max(versions, key=driver_key, default="")
+
+
+def candidates(
+    distribution: DistributionRelease, answers: Answers, catalogue: Catalogue
+) -> tuple[Candidate, ...]:
+    """All candidates of the wanted source; a driver that was named and nobody offers comes along,
+    so that what it breaks can be told."""
+    wish = pinned_driver(answers.driver)
+    found = list(_offered(distribution, answers, catalogue, wish))
+    if wish and not any(candidate.pinned for candidate in found):
+        found += _nobodys(catalogue, wish, answers)
+    return tuple(dict.fromkeys(found))
+
+
+def _kind(package: DriverPackage, source: SourceKind | None) -> str:
+    """Under which kind a package is offered, given the wanted source; empty: not at all."""
+    if source is SourceKind.LOCAL:
+        return SourceKind.LOCAL.value if package.source == "nvidia-repository" else ""
+    if source is None or package.source == source.value:
+        return package.source
+    return ""
+
+
+def _offered(
+    distribution: DistributionRelease, answers: Answers, catalogue: Catalogue, wish: str
+) -> Iterator[Candidate]:
+    for package in distribution.drivers:
+        kind = _kind(package, answers.source)
+        if not kind:
+            continue
+        branch = catalogue.branches.get(package.branch)
+        version = package.version or newest_release(catalogue, package.branch)
+        if not version:
+            continue
+        pinned = bool(wish) and wish in (package.branch, version)
+        yield Candidate(package, version, package.flavour, branch, kind, pinned)
+        # NVIDIA's repository keeps every release of a branch; a pin may name an older one.
+        keeps_all = package.source == "nvidia-repository" and not package.version
+        if "." in wish and not pinned and keeps_all and branch_of(wish) == package.branch:
+            yield Candidate(_exact(package, wish), wish, package.flavour, branch, kind, True)
+
+
+def _exact(package: DriverPackage, version: str) -> DriverPackage:
+    """The same packages held at one version.
+
+    NVIDIA's pinning package exists for branches and for exact versions: nvidia-driver-pinning-580
+    and nvidia-driver-pinning-580.95.05 (Driver Installation Guide, version locking).
+    """
+
+    def narrow(name: str) -> str:
+        suffix = f"-{package.branch}"
+        return name[: -len(suffix)] + f"-{version}" if name.endswith(suffix) else name
+
+    pins = {name: narrow(name) for name in package.pin}
+    return replace(
+        package,
+        version=version,
+        pin=tuple(pins.values()),
+        packages=tuple(pins.get(name, name) for name in package.packages),
+    )
+
+
+def _nobodys(catalogue: Catalogue, wish: str, answers: Answers) -> Iterator[Candidate]:
+    name = branch_of(wish)
+    branch = catalogue.branches.get(name)
+    version = wish if "." in wish else newest_release(catalogue, name)
+    flavours = branch.flavours if branch is not None and branch.flavours else tuple(Flavour)
+    if answers.flavour and Flavour(answers.flavour) not in flavours:
+        flavours = (*flavours, Flavour(answers.flavour))
+    for flavour in flavours:
+        package = DriverPackage(
+            id=f"{version}-{flavour.value}",
+            source="",
+            branch=name,
+            version=version,
+            package_version="",
+            flavour=flavour,
+            route="dkms",
+            kernel_package="",
+            packages=(),
+            components=(),
+            repository="",
+            pin=(),
+            module_names=(),
+            sources=(),
+        )
+        yield Candidate(package, version, flavour, branch, "", True)

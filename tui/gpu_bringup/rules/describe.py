@@ -1,0 +1,286 @@
+"""From facts and answers to a ``Subject``: which boards, which system, which kernels."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.catalogue.lookup import architecture_of, distribution, find_gpu, gpu_by_pci
+from gpu_bringup.errors import InputError
+from gpu_bringup.model.enums import Flavour, SecureBoot
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.release import target_kernel
+from gpu_bringup.rules.subject import Board, TargetKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpu_bringup.model.answers import Answers
+    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, Framework, Gpu
+    from gpu_bringup.model.facts import Facts
+
+_RELEASE = re.compile(r"^\d[\w.+~-]{0,63}\Z", re.ASCII)
+"""A kernel release: uname(2) holds 64 characters, and they become part of names of packages."""
+_PCI_ID = re.compile(r"^(?:0x)?([0-9a-f]{4}):(?:0x)?([0-9a-f]{4})$")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names what is spelt most alike, or everything where that is short."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], 3, 0.5)
+    originals = [name for name in names if name.lower() in close]
+    if originals:
+        return f"Did you mean {' or '.join(originals)}?"
+    return f"Known: {', '.join(names[:24])}{', …' if len(names) > 24 else ''}."
+
+
+def named_board(name: str, catalogue: Catalogue) -> Board:
+    """The board that a name or a PCI id stands for.
+
+    Raises:
+        InputError: a name that no board has, or an id of another vendor; says what is near.
+    """
+    text = name.strip().lower()
+    match = _PCI_ID.match(text)
+    if match:
+        if match[1] != "10de":
+            raise InputError(
+                f"{name} is no NVIDIA device: their vendor id is 10de",
+                place="--gpu",
+                hint="Give the id as 10de:XXXX (lspci -nn shows it) or the board's name.",
+            )
+        return board_by_id(f"{match[1]}:{match[2]}", catalogue)
+    gpu = find_gpu(catalogue, text)
+    if gpu is not None:
+        return _listed(gpu, gpu.pci_ids[0] if gpu.pci_ids else "", catalogue)
+    names = [gpu.name for gpu in catalogue.gpus] + [
+        a for gpu in catalogue.gpus for a in gpu.aliases
+    ]
+    raise InputError(
+        f"no GPU is called {name!r}",
+        place="--gpu",
+        hint=nearest(text, names) + " A PCI id (10de:XXXX) works for boards that aren't listed.",
+    )
+
+
+def board_by_id(pci_id: str, catalogue: Catalogue, subsystem: str = "") -> Board:
+    """The board with a PCI id: listed, placed by its architecture's range, or unknown."""
+    pci_id = pci_id.lower()
+    gpu = gpu_by_pci(catalogue, pci_id, subsystem.lower())
+    if gpu is not None:
+        return _listed(gpu, pci_id, catalogue)
+    architecture = architecture_of(catalogue, pci_id)
+    if architecture is not None:
+        return Board(f"NVIDIA {architecture.name} GPU {pci_id}", pci_id, None, architecture)
+    return Board(f"NVIDIA GPU {pci_id}", pci_id)
+
+
+def _listed(gpu: Gpu, pci_id: str, catalogue: Catalogue) -> Board:
+    return Board(gpu.name, pci_id, gpu, catalogue.architectures.get(gpu.architecture))
+
+
+def boards_of(
+    facts: Facts | None, answers: Answers, catalogue: Catalogue
+) -> tuple[Board, ...] | Unknown:
+    """The boards to serve, each kind once; those named outrank those detected."""
+    if answers.gpus:
+        found = [named_board(name, catalogue) for name in answers.gpus]
+    elif facts is None:
+        found = []
+    elif isinstance(facts.pci.gpus, Unknown):
+        return facts.pci.gpus
+    else:
+        found = [board_by_id(d.pci_id, catalogue, d.subsystem_id) for d in facts.pci.gpus]
+    counts = Counter(board.name for board in found)
+    kinds = {board.name: board for board in found}
+    return tuple(replace(board, count=counts[name]) for name, board in kinds.items())
+
+
+def find_distribution(os: str, catalogue: Catalogue) -> DistributionRelease | None:
+    """The release that "debian:13", "ubuntu:24.04.3" or "rocky:9.8" means, or None."""
+    name, _, version = os.strip().lower().partition(":")
+    # "24.04.3" is release 24.04, "9.8" is release 9, "15-SP7" is release 15.
+    fields = re.split(r"[.-]", version)
+    for count in range(len(fields), 0, -1):
+        found = distribution(catalogue, name, ".".join(fields[:count]))
+        if found is not None:
+            return found
+    return None
+
+
+def distribution_of(
+    facts: Facts | None, answers: Answers, catalogue: Catalogue
+) -> tuple[DistributionRelease | None, str]:
+    """(the release, what the system calls itself)."""
+    if answers.os:
+        return find_distribution(answers.os, catalogue), answers.os
+    if facts is None or isinstance(facts.os, Unknown):
+        return None, ""
+    os = facts.os
+    for name in (os.id, *os.like):
+        found = find_distribution(f"{name}:{os.version}", catalogue)
+        if found is not None:
+            return found, os.name or f"{os.id} {os.version}"
+    return None, os.name or f"{os.id} {os.version}".strip()
+
+
+def kernels_of(
+    facts: Facts | None, answers: Answers, system: DistributionRelease
+) -> tuple[tuple[TargetKernel, ...], tuple[str, ...]]:
+    """(kernels that the driver must work on, what must be told of kernels left out)."""
+    family = system.family
+    if answers.kernel:
+        return (_kernel(facts, answers.kernel, family),), ()
+    if facts is None:
+        standard = target_kernel(system.kernel, family=family)
+        # A series without a release: good for a first judgement, nothing can be prepared for it.
+        return (
+            TargetKernel("", standard.upstream, standard.vendor, False, standard.stable_patches),
+        ), ()
+    installed = () if isinstance(facts.kernels.installed, Unknown) else facts.kernels.installed
+    running = facts.kernels.running if isinstance(facts.kernels.running, str) else ""
+    releases = [kernel.release for kernel in installed if kernel.bootable]
+    # In a chroot or container the running kernel is the host's, not this system's.
+    if running and not (releases and _elsewhere(facts) and facts.kernel(running) is None):
+        releases.insert(0, running)
+    wanted, notes = [], []
+    for release in dict.fromkeys(releases):
+        kernel = _kernel(facts, release, family)
+        known = facts.kernel(release)
+        leads = release == running or (known is not None and known.default is True)
+        if kernel.realtime and not leads and len(releases) > 1:
+            notes.append(
+                f"{release} is a real-time kernel, which NVIDIA's modules aren't built for: it is left "
+                "out. Don't boot it on this server, or remove it."
+            )
+            continue
+        wanted.append(kernel)
+    return tuple(wanted), tuple(notes)
+
+
+def _kernel(facts: Facts | None, release: str, family: str) -> TargetKernel:
+    known = facts.kernel(release) if facts is not None else None
+    if known is None:
+        return target_kernel(release, family=family)
+    realtime = known.realtime if isinstance(known.realtime, bool) else None
+    return target_kernel(
+        release, family=family, package_version=known.package_version, realtime=realtime
+    )
+
+
+def _elsewhere(facts: Facts) -> bool:
+    """Is the running kernel another system's? A container that was given a driver is no image."""
+    if isinstance(facts.modules.loaded_version, str):
+        return False
+    platform = facts.platform
+    return platform.chroot is True or (
+        not isinstance(platform.container, Unknown) and platform.container is not None
+    )
+
+
+def prepares_only(facts: Facts | None, answers: Answers) -> bool:
+    """Is the system prepared for a kernel that doesn't run here (an image, a chroot)?"""
+    if facts is None:
+        return False
+    return _elsewhere(facts) or bool(answers.kernel and answers.kernel != facts.kernels.running)
+
+
+def secure_boot_of(facts: Facts | None, answers: Answers) -> bool | None:
+    """Is Secure Boot on? None: not known."""
+    if answers.secure_boot is not None:
+        return answers.secure_boot
+    if facts is None or isinstance(facts.secure_boot.state, Unknown):
+        return None
+    return facts.secure_boot.state is SecureBoot.ENABLED
+
+
+def frameworks_of(answers: Answers, catalogue: Catalogue) -> tuple[Framework, ...]:
+    """The framework that was named: its version, else its newest on record; none if not known."""
+    name, _, version = answers.framework.lower().partition(":")
+    known = [f for f in catalogue.frameworks if f.id == name]
+    if version:
+        return tuple(f for f in known if f.version == version)
+    return tuple(sorted(known, key=lambda f: driver_key(f.version))[-1:])
+
+
+def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
+    """Check what the operator said against the catalogue.
+
+    Raises:
+        InputError: an unknown scenario, GPU, framework, system, flavour or driver; with suggestions.
+    """
+    if answers.scenario not in catalogue.scenarios:
+        raise InputError(
+            f"no scenario is called {answers.scenario!r}",
+            place="--scenario",
+            hint=nearest(answers.scenario, catalogue.scenarios),
+        )
+    for name in answers.gpus:
+        named_board(name, catalogue)
+    framework = answers.framework.lower().partition(":")[0]
+    names = {item.id for item in catalogue.frameworks}
+    if answers.framework and framework not in names:
+        raise InputError(
+            f"no inference framework is called {answers.framework!r}",
+            place="--framework",
+            hint=nearest(framework, names),
+        )
+    version = answers.framework.partition(":")[2]
+    if version and not re.match(r"^v?\d[\w.+-]*\Z", version):
+        raise InputError(
+            f"{version!r} is no version of {framework}",
+            place="--framework",
+            hint=f"Give it as {framework}:1.2.3, or leave the version out for the newest.",
+        )
+    if answers.kernel and not _RELEASE.match(answers.kernel):
+        raise InputError(
+            f"{answers.kernel!r} is no kernel release",
+            place="--kernel",
+            hint="Give it as uname -r prints it, such as 6.12.107+deb13-amd64.",
+        )
+    if answers.os and not re.match(r"^[\w.-]+:[\w.-]+$", answers.os):
+        raise InputError(
+            f"{answers.os!r} names no system",
+            place="--os",
+            hint="Give it as ID:VERSION from /etc/os-release, such as debian:13.",
+        )
+    if answers.os and find_distribution(answers.os, catalogue) is None:
+        known = [f"{r.os_id}:{r.version}" for r in catalogue.distributions]
+        raise InputError(
+            f"the system {answers.os!r} isn't known", place="--os", hint=nearest(answers.os, known)
+        )
+    if answers.flavour and answers.flavour not in {flavour.value for flavour in Flavour}:
+        raise InputError(
+            f"no module flavour is called {answers.flavour!r}",
+            place="--flavour",
+            hint="Known: open, proprietary.",
+        )
+    _validate_driver(answers.driver, catalogue)
+
+
+def pinned_driver(text: str) -> str:
+    """What the operator named as driver, without the R of "R580"."""
+    return text.strip().lstrip("Rr")
+
+
+def _validate_driver(text: str, catalogue: Catalogue) -> None:
+    if not text:
+        return
+    name = pinned_driver(text)
+    if not re.match(r"^\d{3}(\.\d+){0,2}$", name):
+        raise InputError(
+            f"{text!r} is no driver branch or version",
+            place="--driver",
+            hint="Give a branch (580) or a version (580.178.04).",
+        )
+    branch = name.split(".")[0]
+    if branch not in catalogue.branches:
+        raise InputError(
+            f"no driver branch {branch} is known",
+            place="--driver",
+            hint=nearest(branch, catalogue.branches),
+        )

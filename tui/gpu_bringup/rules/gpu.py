@@ -1,0 +1,282 @@
+"""Rules about the boards: branch, release, flavour of the modules, CUDA, NVSwitch fabric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.versions import branch_of, driver_key
+from gpu_bringup.rules.subject import Board, Candidate, Subject, join, ok, unknown, urls, violated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gpu_bringup.model.target import Reason
+
+
+def first_driver(board: Board) -> str:
+    """Oldest driver version, or branch, known to serve the board; empty: not known."""
+    if board.gpu is not None and board.gpu.first_driver:
+        return board.gpu.first_driver
+    return board.architecture.first_branch if board.architecture is not None else ""
+
+
+def gpu_branch(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """The branch must know the board's architecture, and still serve it."""
+    branch = branch_of(candidate.version)
+    for board in subject.boards:
+        where = urls(subject.catalogue, board.sources)
+        first = first_driver(board)
+        if board.architecture is None:
+            yield unknown(
+                "gpu-branch",
+                f"{board.name} is in no list of this catalogue, and its PCI id is in no known "
+                "architecture's range: whether "
+                f"R{branch} drives it can only be seen by trying.",
+                where,
+            )
+            continue
+        last = board.architecture.last_branch
+        placed = (
+            "" if board.gpu is not None else f" (placed as {board.architecture.name} by its PCI id)"
+        )
+        if last is not None and int(branch) > int(last):
+            yield violated(
+                "gpu-branch",
+                f"{board.name}{placed} is {board.architecture.name}, and R{last} is the last branch for "
+                f"{board.architecture.name}; {candidate.version} is R{branch}.",
+                where,
+            )
+        elif first and int(branch) < int(branch_of(first)):
+            yield violated(
+                "gpu-branch",
+                f"{board.name}{placed} needs R{branch_of(first)} or newer; "
+                f"{candidate.version} is R{branch}.",
+                where,
+            )
+        elif first:
+            yield ok(
+                "gpu-branch",
+                f"{board.name}{placed} needs R{branch_of(first)} or newer"
+                + (f" and is served up to R{last}" if last else "")
+                + f"; {candidate.version} is R{branch}.",
+                where,
+            )
+        else:
+            yield unknown(
+                "gpu-branch",
+                f"The first driver branch for {board.name}{placed} isn't known; "
+                f"{candidate.version} is R{branch}.",
+                where,
+            )
+
+
+def gpu_release(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """The point release must be at least the first whose supported list names the board."""
+    for board in subject.boards:
+        first = board.gpu.first_driver if board.gpu is not None else None
+        if not first or "." not in first:
+            continue
+        where = urls(subject.catalogue, board.sources)
+        if driver_key(candidate.version) >= driver_key(first):
+            yield ok(
+                "gpu-release",
+                f"{board.name} is in NVIDIA's supported list from {first}; {candidate.version} is "
+                "not older.",
+                where,
+            )
+        elif branch_of(candidate.version) == branch_of(first):
+            yield violated(
+                "gpu-release",
+                f"{board.name} needs {first} or newer; {candidate.version} is older.",
+                where,
+            )
+
+
+def gpu_flavour(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """Open modules need a GSP (Turing or newer); Blackwell and Grace boards take nothing else."""
+    chosen = candidate.flavour
+    for board in subject.boards:
+        where = urls(subject.catalogue, board.sources)
+        family = board.architecture.name if board.architecture is not None else "unknown"
+        wish = board.open_modules
+        if wish == "required" and chosen is not Flavour.OPEN:
+            yield violated(
+                "gpu-flavour",
+                f"{board.name} ({family}) works with the open modules only; this is the "
+                "proprietary flavour.",
+                where,
+            )
+        elif wish == "unsupported" and chosen is Flavour.OPEN:
+            yield violated(
+                "gpu-flavour",
+                f"{board.name} ({family}) has no GSP that the open modules could drive: it needs the "
+                "proprietary ones (open starts at Turing).",
+                where,
+            )
+        elif wish == "unknown":
+            yield unknown(
+                "gpu-flavour",
+                f"Which modules {board.name} takes isn't known; boards newer than Hopper have needed "
+                "the open ones, so those are tried first.",
+                where,
+            )
+        elif wish == "required":
+            yield ok("gpu-flavour", f"{board.name} ({family}) needs the open modules.", where)
+        elif wish == "unsupported":
+            yield ok(
+                "gpu-flavour", f"{board.name} ({family}) needs the proprietary modules.", where
+            )
+        elif chosen is Flavour.OPEN:
+            yield ok(
+                "gpu-flavour",
+                f"{board.name} ({family}) works with the open modules, NVIDIA's default since R560.",
+                where,
+            )
+        else:
+            yield ok(
+                "gpu-flavour",
+                f"{board.name} ({family}) works with either flavour; NVIDIA's default since R560 is "
+                "the open one.",
+                where,
+            )
+
+
+def conflict(subject: Subject) -> Reason | None:
+    """Why no driver at all can serve these boards together, or None.
+
+    One kernel has one NVIDIA module, so one branch and one flavour must serve every board.
+    """
+    boards = subject.boards
+    where = urls(subject.catalogue, (s for board in boards for s in board.sources))
+    need_open = [b.name for b in boards if b.open_modules == "required"]
+    need_closed = [b.name for b in boards if b.open_modules == "unsupported"]
+    if need_open and need_closed:
+        return violated(
+            "mixed-gpus",
+            f"{join(need_open)} needs the open modules, {join(need_closed)} needs the proprietary "
+            "ones, and a kernel loads one NVIDIA module: they cannot share a system. Put them into "
+            "two machines, or pass one kind through to a virtual machine with vfio-pci.",
+            where,
+        )
+    known = [b for b in boards if b.architecture is not None]
+    lasts = [
+        (int(b.architecture.last_branch), b)
+        for b in known
+        if b.architecture and b.architecture.last_branch
+    ]
+    firsts = [(int(branch_of(first_driver(b))), b) for b in known if first_driver(b)]
+    if lasts and firsts:
+        last, oldest = min(lasts, key=lambda item: item[0])
+        first, newest = max(firsts, key=lambda item: item[0])
+        if first > last:
+            return violated(
+                "mixed-gpus",
+                f"{newest.name} needs R{first} or newer, but R{last} is the last branch for "
+                f"{oldest.name}: no driver serves both. Put them into two machines.",
+                where,
+            )
+    return None
+
+
+def mixed_gpus(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """Different boards in one machine: say what the common ground is."""
+    if len(subject.boards) < 2:
+        return
+    against = conflict(subject)
+    if against is not None:
+        yield against
+        return
+    where = urls(subject.catalogue, (s for board in subject.boards for s in board.sources))
+    names = join(board.name for board in subject.boards)
+    closed = [board for board in subject.boards if board.open_modules == "unsupported"]
+    if closed:
+        last = closed[0].architecture.last_branch if closed[0].architecture is not None else None
+        yield ok(
+            "mixed-gpus",
+            f"{names} share one driver: the proprietary modules, because of "
+            f"{join(board.name for board in closed)}"
+            + (f", and nothing newer than R{last}." if last else "."),
+            where,
+        )
+    else:
+        yield ok("mixed-gpus", f"{names} can share one driver.", where)
+
+
+def fabric_kind(subject: Subject) -> str:
+    """What the NVLink fabric of this machine needs: "none", "fabricmanager",
+    "fabricmanager+nvlsm" or "imex".
+
+    NVSwitches and NVLink-5 bridges that were seen (or seen to be absent) outrank the board's entry,
+    because an SXM board also comes without switches (4-GPU boards, one GPU passed to a guest).
+    """
+    kinds = {board.fabric for board in subject.boards}
+    if "imex" in kinds:
+        return "imex"
+    if subject.nvlink5 or ("fabricmanager+nvlsm" in kinds and subject.nvlink5 is not False):
+        return "fabricmanager+nvlsm"
+    if subject.nvswitches:
+        return "fabricmanager"
+    if subject.nvswitches is None and ("fabricmanager" in kinds or _whole_baseboard(subject)):
+        return "fabricmanager"
+    return "none"
+
+
+def _whole_baseboard(subject: Subject) -> bool:
+    """Eight SXM boards that were named make an HGX or DGX baseboard, which has NVSwitches."""
+    return any(b.fabric == "nvswitch-board" and b.count >= 8 for b in subject.boards)
+
+
+def fabric(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """NVSwitch systems need Fabric Manager of exactly the driver's version."""
+    kind = fabric_kind(subject)
+    boards = [b for b in subject.boards if b.fabric not in ("none", "unknown")] or list(
+        subject.boards
+    )
+    names = join(dict.fromkeys(board.name for board in boards))
+    where = urls(subject.catalogue, (s for board in boards for s in board.sources))
+    version = candidate.version
+    seen = bool(subject.nvswitches) or subject.nvlink5 is True
+    unless = "" if seen else " (on boards with NVSwitch; a board without one needs none)"
+    if kind == "fabricmanager":
+        yield ok(
+            "fabric",
+            f"{names} needs Fabric Manager of exactly version {version}{unless}: without it CUDA "
+            "fails with error 802 on every GPU.",
+            where,
+        )
+    elif kind == "fabricmanager+nvlsm":
+        yield ok(
+            "fabric",
+            f"{names} needs Fabric Manager of exactly version {version} and NVLSM{unless}, with "
+            "mlx5_core and ib_umad loaded: NVLink 5 switches are reached through ConnectX bridges.",
+            where,
+        )
+    elif kind == "imex":
+        yield ok(
+            "fabric",
+            f"{names} needs nvidia-imex of version {version} on the compute tray; Fabric Manager runs "
+            "on the switch trays.",
+            where,
+        )
+    else:
+        yield from _fabric_not_known(subject, version)
+
+
+def _fabric_not_known(subject: Subject, version: str) -> Iterator[Reason]:
+    for board in subject.boards:
+        where = urls(subject.catalogue, board.sources)
+        if board.fabric == "nvswitch-board" and subject.nvswitches is None:
+            yield unknown(
+                "fabric",
+                f"{board.name} comes on baseboards with NVSwitch (HGX and DGX with 8 GPUs) and without. "
+                f"With it, Fabric Manager of exactly version {version} is needed, else CUDA fails with "
+                "error 802; this is seen once the board is there.",
+                where,
+            )
+        elif board.fabric == "unknown" and not subject.nvswitches:
+            yield unknown(
+                "fabric",
+                f"Whether {board.name} sits on an NVSwitch fabric isn't known; none was seen.",
+                where,
+            )

@@ -1,0 +1,123 @@
+"""Rules about where the driver comes from, and what the operator asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.target import fill_kernels
+from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, urls, violated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gpu_bringup.model.target import Reason
+
+
+def asked_version(subject: Subject, candidate: Candidate) -> bool:
+    """Is it the branch or version that the operator named (or was none named)?"""
+    return not subject.answers.driver or candidate.pinned
+
+
+def operator_choice(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """What the operator insists on is kept; everything else is only shown."""
+    answers = subject.answers
+    if not asked_version(subject, candidate):
+        yield violated(
+            "operator-choice",
+            f"You asked for driver {answers.driver}; this is {candidate.version}.",
+        )
+    if answers.flavour and answers.flavour != candidate.flavour.value:
+        yield violated(
+            "operator-choice",
+            f"You asked for the {answers.flavour} modules; these are the {candidate.flavour.value} ones.",
+        )
+
+
+def flavour_available(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """R620 and later have no proprietary modules; old branches have no open ones."""
+    branch = candidate.branch
+    if branch is None or not branch.flavours:
+        return
+    where = urls(subject.catalogue, branch.sources)
+    if candidate.flavour in branch.flavours:
+        if len(branch.flavours) == 1:
+            yield ok(
+                "flavour-available",
+                f"R{branch.id} has the {candidate.flavour.value} modules only.",
+                where,
+            )
+        return
+    yield violated(
+        "flavour-available",
+        f"R{branch.id} has no {candidate.flavour.value} modules, only "
+        f"{join(flavour.value for flavour in branch.flavours)} ones.",
+        where,
+    )
+
+
+def _filled(subject: Subject, names: Iterable[str]) -> tuple[str, ...]:
+    """Package names with the target's kernels filled in."""
+    return fill_kernels(names, tuple(kernel.release for kernel in subject.kernels))
+
+
+def branch_of_package(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """A package whose branch no source confirms may bring another driver than the one named."""
+    package = candidate.package
+    if package.branch_certain:
+        return
+    yield unknown(
+        "package-branch",
+        f"That {package.kernel_package} brings {candidate.version} isn't certain. {package.note}".rstrip(),
+        urls(subject.catalogue, package.sources),
+    )
+
+
+def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
+    """Somebody must offer this driver for this distribution release."""
+    release, package = subject.distribution, candidate.package
+    where = urls(subject.catalogue, package.sources)
+    if not candidate.source_kind:
+        offered = join(sorted({p.branch for p in release.drivers}, key=driver_key), "and")
+        yield violated(
+            "source-reachable",
+            f"No package source known for {release.name} offers {candidate.version}"
+            + (f"; branches on offer: {offered}." if offered else "."),
+        )
+    elif candidate.source_kind == "local":
+        if subject.answers.local_packages:
+            yield unknown(
+                "source-reachable",
+                f"The packages must lie in {subject.answers.local_packages}: "
+                f"{join(_filled(subject, package.packages))}. What is there is read when the plan is made.",
+                where,
+            )
+        else:
+            yield violated(
+                "source-reachable",
+                "The local source needs the folder that the packages lie in (--packages FOLDER).",
+            )
+    elif candidate.source_kind == "nvidia-repository":
+        repository = subject.catalogue.repositories.get(package.repository)
+        name = repository.name if repository is not None else "NVIDIA's repository"
+        distro = release.nvidia_distro or release.name
+        as_of = f"(as of {subject.catalogue.as_of})"
+        if candidate.version in subject.catalogue.releases:
+            detail = f"{name} for {distro} offers R{package.branch}, {candidate.version} with it {as_of}."
+            yield ok("source-reachable", detail, where)
+        else:
+            yield unknown(
+                "source-reachable",
+                f"{name} for {distro} offers R{package.branch}, but {candidate.version} isn't among its "
+                f"releases on record {as_of}: whether it is there is seen when packages are resolved.",
+                where,
+            )
+    else:
+        components = f" (components {join(package.components)})" if package.components else ""
+        yield ok(
+            "source-reachable",
+            f"{release.name} itself offers "
+            + f"{join(_filled(subject, (package.kernel_package,)))} {package.package_version}".rstrip()
+            + f"{components}.",
+            where,
+        )

@@ -1,0 +1,47 @@
+"""Kernel releases: what a name tells of the upstream version, and what it doesn't."""
+
+from __future__ import annotations
+
+import re
+
+from gpu_bringup.model.versions import upstream_kernel
+from gpu_bringup.rules.subject import TargetKernel
+
+_RHEL = re.compile(r"\.el\d+")
+_SUSE = re.compile(r"^\d+\.\d+\.\d+-\d{6}\.|-default$")
+_UBUNTU = re.compile(r"^\d+\.\d+\.0-\d+-(?!.*(?:amd64|arm64|686)).+$")
+
+
+def target_kernel(
+    release: str, *, family: str = "", package_version: str = "", realtime: bool | None = None
+) -> TargetKernel:
+    """Understand a kernel release.
+
+    Args:
+        release: as ``uname -r`` prints it.
+        family: distribution family, where it is known ("debian", "ubuntu", "rhel", "suse").
+        package_version: of the package that owns it; Debian 12's tells the sublevel.
+        realtime: CONFIG_PREEMPT_RT; None: judged by the name.
+    """
+    upstream = upstream_kernel(release)
+    vendor = ""
+    if _RHEL.search(release) or family == "rhel":
+        vendor = "rhel"
+    elif family == "suse" or _SUSE.search(release):
+        vendor = "suse"
+    # On Ubuntu a release of another shape is a kernel from elsewhere (mainline, a cloud's own).
+    bare = family == "ubuntu" and re.match(r"^\d+\.\d+$", release) is not None
+    ubuntu = bare or (family in ("", "ubuntu") and not vendor and bool(_UBUNTU.match(release)))
+    if upstream is not None and upstream.sublevel is None and package_version and not ubuntu:
+        owner = upstream_kernel(package_version.split(":")[-1])
+        if owner is not None and owner.series == upstream.series:
+            upstream = owner
+    if realtime is None:
+        realtime = bool(re.search(r"[-+]rt\d*(?:[-.]|$)|-realtime$", release))
+    return TargetKernel(
+        release=release,
+        upstream=upstream,
+        vendor=vendor,
+        realtime=realtime,
+        stable_patches="Ubuntu" if ubuntu else "",
+    )

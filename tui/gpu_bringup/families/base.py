@@ -5,13 +5,15 @@ Everything here is pure: facts and names in, packages, commands and files out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gpu_bringup.model.catalogue import DriverPackage, PackageRepository
-from gpu_bringup.model.facts import Facts, Kernel, OsFacts, Repository
-from gpu_bringup.model.plan import Command, Write
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpu_bringup.model.catalogue import DriverPackage, PackageRepository
+    from gpu_bringup.model.facts import Facts, Kernel, OsFacts, Repository
+    from gpu_bringup.model.plan import Command, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,16 @@ class PackageManager(Protocol):
     def unhold(self, packages: Sequence[str]) -> Command:
         """Take ``hold`` back."""
 
+    @property
+    def hold_tools(self) -> tuple[str, ...]:
+        """Packages that ``hold`` itself needs; empty where it is built in."""
+
+    def sizes_argv(self, packages: Sequence[str]) -> tuple[str, ...]:
+        """argv that says how much ``install`` would download and keep; changes nothing."""
+
+    def parse_sizes(self, status: int, output: str) -> tuple[int | None, int | None]:
+        """(bytes to download, bytes more on disk after it) as ``sizes_argv`` printed them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SigningScheme:
@@ -89,6 +101,8 @@ class SigningScheme:
     """Makes the pair when it isn't there; empty: dkms does it at its next build."""
     enrol: Command
     """Asks the firmware for enrolment at the next boot; prompts for a one-time password."""
+    revoke: Command | None = None
+    """Takes the request back as long as nobody has confirmed it (mokutil(1), --revoke-import)."""
 
 
 class Family(Protocol):
@@ -109,6 +123,9 @@ class Family(Protocol):
 
     def kernel_meta_packages(self, release: str) -> tuple[str, ...]:
         """Meta packages that bring new kernels of this flavour."""
+
+    def kernel_hold_packages(self, release: str) -> tuple[str, ...]:
+        """Packages that must be held for this kernel to stay: its metas and what they move."""
 
     def compiler_packages(self, kernel: Kernel | None) -> tuple[str, ...]:
         """The compiler that built this kernel, make, and what a module build needs besides."""
@@ -146,8 +163,13 @@ class Family(Protocol):
     def signing(self, facts: Facts) -> SigningScheme:
         """The signing scheme that this host uses already, else the family's usual one."""
 
-    def fabric_packages(self, kind: str, branch: str, version: str) -> tuple[str, ...]:
-        """Fabric manager (and nvlsm, imex) of exactly the driver's version."""
+    def fabric_packages(
+        self, kind: str, branch: str, version: str, source: str = ""
+    ) -> tuple[str, ...]:
+        """Fabric manager (and nvlsm, imex) of exactly the driver's version.
+
+        ``source``: ``DriverPackage.source``; where it is empty, the family's usual one.
+        """
 
     def container_packages(self) -> tuple[str, ...]:
         """The container toolkit's packages."""
@@ -157,3 +179,20 @@ class Family(Protocol):
 
     def guard_packages(self, package: DriverPackage, facts: Facts) -> tuple[str, ...]:
         """Installed packages that must be held as one set so that nothing moves alone."""
+
+    def prepare_branch(self, package: DriverPackage) -> Change:
+        """What must happen before the driver is installed so that its branch is the one offered.
+
+        A pinning package, a module stream, a version lock; empty where the names carry the branch.
+        """
+
+    def module_meta_packages(
+        self, package: DriverPackage, release: str, facts: Facts
+    ) -> tuple[str, ...]:
+        """Meta packages that bring prebuilt modules along with later kernels; usually empty."""
+
+    def unattended_guard(self, packages: Sequence[str]) -> Change:
+        """Keep unattended upgrades off these packages without holding them from an operator.
+
+        Empty where the family has no such thing.
+        """

@@ -1,0 +1,154 @@
+"""Foreign repositories: the key is fetched, held against its pinned fingerprints, then trusted.
+
+A plan's commands are argv lists, so the fetching is a POSIX script that travels with the plan as a
+file of its own: an exported plan works on a server that has no gpu-bringup. The repository is
+switched on only after its key is there: a failed download leaves the package manager as it was.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gpu_bringup.errors import RefusedError
+from gpu_bringup.families.base import Change, PackageManager
+from gpu_bringup.model.plan import Command, Write
+from gpu_bringup.resources import data_folder
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.catalogue import PackageRepository
+
+STAGE = "/var/lib/gpu-bringup"
+FETCH_KEY = f"{STAGE}/bin/fetch-key.sh"
+
+_NVIDIA_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
+
+
+@lru_cache(maxsize=1)
+def fetch_key_script() -> str:
+    """Text of scripts/fetch-key.sh."""
+    return data_folder("scripts").joinpath("fetch-key.sh").read_text(encoding="utf-8")
+
+
+def nvidia_arch(machine: str) -> str:
+    """NVIDIA's name of an architecture in its repositories (620 installation guide, Table 5)."""
+    return {"aarch64": "sbsa", "arm64": "sbsa"}.get(machine, machine)
+
+
+def fill(text: str, distro: str, machine: str) -> str:
+    """Fill {distro} and {arch} in.
+
+    Raises:
+        RefusedError: the text needs a distribution's name and there is none.
+    """
+    if "{distro}" in text and not distro:
+        raise RefusedError(
+            "NVIDIA has no repository that is known to fit this distribution release.",
+            meaning="Nothing was changed.",
+            hint="Use the distribution's own driver packages, or local ones.",
+        )
+    return text.replace("{distro}", distro).replace("{arch}", nvidia_arch(machine))
+
+
+def _fetch(repository: PackageRepository, url: str, key: str) -> Command:
+    if not repository.fingerprints:
+        raise RefusedError(
+            f"{repository.name}: the key's fingerprint isn't known to this program.",
+            meaning="Its packages can't be trusted, so it isn't added; nothing was changed.",
+            hint="Get the fingerprint from NVIDIA over a way that you trust and add it in "
+            f'/etc/gpu-bringup/profiles, in a repository entry with the id "{repository.id}".',
+        )
+    pinned = ",".join(item.replace(" ", "") for item in repository.fingerprints)
+    return Command(("sh", FETCH_KEY, url, pinned, key), network=True)
+
+
+def _switch_on(staged: str, target: str) -> Command:
+    return Command(("install", "-D", "-m", "0644", staged, target))
+
+
+def apt_repository(
+    repository: PackageRepository, distro: str, machine: str, manager: PackageManager
+) -> Change:
+    """A deb822 file, its key in /etc/apt/keyrings, and a preference for its driver packages.
+
+    Raises:
+        RefusedError: no pinned fingerprint, or no name of this distribution there.
+    """
+    uri = fill(repository.uri, distro, machine)
+    name = f"gpu-bringup-{repository.id}"
+    key = f"/etc/apt/keyrings/{name}.gpg"
+    suite = repository.suite or "/"
+    lines = [
+        f"# {repository.name}. Written by gpu-bringup; to take it back, remove this file and",
+        f"# {key}, then run: apt-get update",
+        "Types: deb",
+        f"URIs: {uri}",
+        f"Suites: {suite}",
+        *([] if suite.endswith("/") else ["Components: main"]),
+        f"Signed-By: {key}",
+    ]
+    preference = (
+        f"# Written by gpu-bringup: driver packages come from {repository.name}, also where the\n"
+        "# distribution's own have a higher version, so that two sources never mix.\n"
+        f"Package: {_NVIDIA_NAMES}\n"
+        f'Pin: origin "{urlsplit(uri).hostname or ""}"\n'
+        "Pin-Priority: 600\n"
+    )
+    staged = f"{STAGE}/repositories/{name}.sources"
+    target = f"/etc/apt/sources.list.d/{name}.sources"
+    return Change(
+        writes=(
+            Write(FETCH_KEY, fetch_key_script(), 0o755),
+            Write(staged, "\n".join(lines) + "\n"),
+            Write(f"/etc/apt/preferences.d/{name}", preference),
+        ),
+        commands=(
+            manager.install(("ca-certificates", "gpg")),
+            _fetch(repository, fill(repository.key_uri, distro, machine), key),
+            _switch_on(staged, target),
+            manager.refresh(),
+        ),
+        undo=(Command(("rm", "-f", target, key)),),
+    )
+
+
+def rpm_repository(
+    repository: PackageRepository,
+    distro: str,
+    machine: str,
+    manager: PackageManager,
+    *,
+    folder: str,
+    tools: tuple[str, ...] = (),
+) -> Change:
+    """A .repo file in ``folder`` whose key is a local file that was checked before.
+
+    Raises:
+        RefusedError: no pinned fingerprint, or no name of this distribution there.
+    """
+    uri = fill(repository.uri, distro, machine)
+    name = f"gpu-bringup-{repository.id}"
+    key = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"
+    text = (
+        f"# Written by gpu-bringup; to take it back, remove this file and {key}\n"
+        f"[{name}]\n"
+        f"name={repository.name}\n"
+        f"baseurl={uri}\n"
+        "enabled=1\n"
+        "gpgcheck=1\n"
+        f"gpgkey=file://{key}\n"
+    )
+    staged = f"{STAGE}/repositories/{name}.repo"
+    target = f"{folder}/{name}.repo"
+    return Change(
+        writes=(Write(FETCH_KEY, fetch_key_script(), 0o755), Write(staged, text)),
+        commands=(
+            *([manager.install(tools)] if tools else []),
+            _fetch(repository, fill(repository.key_uri, distro, machine), key),
+            Command(("rpm", "--import", key)),
+            _switch_on(staged, target),
+            manager.refresh(),
+        ),
+        undo=(Command(("rm", "-f", target, key)),),
+    )

@@ -7,16 +7,20 @@ Neither does I/O, neither knows a distribution: ``Context.family`` gives names a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gpu_bringup.families.base import Family
-from gpu_bringup.model.catalogue import Catalogue
-from gpu_bringup.model.facts import Facts, Kernel
 from gpu_bringup.model.ladder import RungResult, State
-from gpu_bringup.model.plan import Step
-from gpu_bringup.model.target import Target
 from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpu_bringup.families.base import Family
+    from gpu_bringup.model.catalogue import Catalogue
+    from gpu_bringup.model.facts import Facts, Kernel
+    from gpu_bringup.model.plan import Step
+    from gpu_bringup.model.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Context:
     @property
     def outside_driver(self) -> bool:
         """Is the driver provided by the platform, not by this system's packages?"""
-        from gpu_bringup.model.facts import InstallMethod
+        from gpu_bringup.model.enums import InstallMethod
 
         return self.facts.packages.method is InstallMethod.OUTSIDE
 

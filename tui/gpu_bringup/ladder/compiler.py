@@ -1,0 +1,108 @@
+"""Rung 6: the compiler that the kernels' modules need, and dkms, are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.headers import must_have
+from gpu_bringup.ladder.steps import install_step
+from gpu_bringup.ladder.view import has_module, outside_skip, packages, route
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.ladder import Cause, Evidence, RungResult
+    from gpu_bringup.model.plan import Step
+
+say = Say("compiler")
+
+
+def check(ctx: Context) -> RungResult:
+    if ctx.outside_driver:
+        return outside_skip(ctx, say)
+    if route(ctx) == "prebuilt":
+        return say.skipped("the driver comes as ready-made modules: no compiler is needed")
+    causes: list[Cause] = []
+    notes: list[Evidence] = []
+    absent: list[str] = []
+    unknown: list[str] = []
+    for release, kernel in ctx.kernels():
+        if kernel is None:
+            if not has_module(ctx, release):
+                unknown.append(f"{release}: nothing is known of this kernel")
+            continue
+        name = kernel.compiler if isinstance(kernel.compiler, str) else "its compiler"
+        text = kernel.compiler_text if isinstance(kernel.compiler_text, str) else name
+        where = f"/boot/config-{release}"
+        if kernel.compiler_present is True:
+            notes.append(ev(where, f"built by {text}; {name} is here"))
+        elif isinstance(kernel.compiler_present, Unknown):
+            if not has_module(ctx, release):
+                unknown.append(f"{release}: {kernel.compiler_present.reason}")
+        elif must_have(ctx, release):
+            absent.append(f"{name} (for {release})")
+            causes.append(
+                cause("gcc-mismatch", 0.9, ev(where, f"built by {text}; {name} is not here"))
+            )
+        else:
+            notes.append(ev(where, f"{name} is not here, but the module is built"))
+    if causes:
+        return say.broken(f"missing: {listed(absent)}", causes, notes)
+    if _lacks_dkms(ctx):
+        text = "dkms is not installed: nothing would rebuild the module for a new kernel"
+        told = cause("kernel-upgraded-module-not-built", 0.7, ev("package database", text))
+        known = f"; compiler not known for {'; '.join(unknown)}" if unknown else ""
+        return say.broken(f"dkms is not installed{known}", [told], notes)
+    if unknown:
+        return say.unknown(f"compiler not known for {'; '.join(unknown)}", *notes)
+    compilers = {
+        kernel.compiler
+        for _, kernel in ctx.kernels()
+        if kernel is not None and isinstance(kernel.compiler, str)
+    }
+    if not compilers:
+        return say.ok("every kernel has its module already; nothing has to be compiled", *notes)
+    return say.ok(f"{listed(sorted(compilers))}: present", *notes)
+
+
+def _lacks_dkms(ctx: Context) -> bool:
+    """A target that is built by dkms needs it; an installed driver brought its own builder."""
+    if ctx.target is None or route(ctx) != "dkms":
+        return False
+    return not isinstance(ctx.facts.packages.installed, Unknown) and "dkms" not in packages(
+        ctx.facts
+    )
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    if ctx.family is None or ctx.outside_driver or route(ctx) == "prebuilt":
+        return ()
+    names: list[str] = []
+    for _, kernel in ctx.kernels():
+        names += ctx.family.compiler_packages(kernel)
+    step = install_step(
+        ctx,
+        "compiler",
+        "compiler",
+        "Install the compiler and dkms",
+        "A module must be built by the compiler that built its kernel; another major version gives "
+        "refused options or an unloadable module. dkms rebuilds it for each new kernel, and openssl "
+        "must be there before the build, or dkms signs nothing.",
+        (*names, *ctx.family.build_packages()),
+        done_when=("compiler",),
+        estimate_seconds=60,
+    )
+    return (step,) if step is not None else ()
+
+
+RUNG = Rung(
+    id="compiler",
+    title="Compiler",
+    holds_when="The compiler that this kernel's modules need is there.",
+    teaches="The kernel's configuration names the compiler that built it (CONFIG_CC_VERSION_TEXT). "
+    "Modules for it should be built by the same one.",
+    check=check,
+    repair=repair,
+)

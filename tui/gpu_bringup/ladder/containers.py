@@ -1,0 +1,179 @@
+"""Rung 16: where containers are wanted, the container toolkit is installed and configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.loaded import can_run
+from gpu_bringup.ladder.steps import change_step, install_step, refresh_step, systemctl
+from gpu_bringup.ladder.view import later
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import driver_key
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.catalogue import PackageRepository
+    from gpu_bringup.model.ladder import Evidence, RungResult
+
+say = Say("containers")
+FLOOR = "1.19.1"
+"""Oldest toolkit without the known hole CVE-2026-24260 (NVIDIA product security 5850)."""
+CONFIGURABLE = ("docker", "containerd", "crio")
+"""Engines that ``nvidia-ctk runtime configure`` knows; podman takes CDI as it is."""
+
+
+def _engines(ctx: Context) -> tuple[str, ...]:
+    runtimes = ctx.facts.containers.runtimes
+    return () if isinstance(runtimes, Unknown) else runtimes
+
+
+def _unconfigured(ctx: Context) -> tuple[str, ...]:
+    configured = ctx.facts.containers.configured
+    known = () if isinstance(configured, Unknown) else configured
+    return tuple(e for e in _engines(ctx) if e in CONFIGURABLE and e not in known)
+
+
+def _has_cdi(ctx: Context) -> bool:
+    specs = ctx.facts.containers.cdi_specs
+    return not isinstance(specs, Unknown) and bool(specs)
+
+
+def wanted(ctx: Context) -> bool:
+    """Does the scenario, or a toolkit that is here already, ask for containers?"""
+    if ctx.target is not None:
+        return ctx.target.containers
+    return isinstance(ctx.facts.containers.toolkit_version, str) and bool(_engines(ctx))
+
+
+def check(ctx: Context) -> RungResult:
+    facts = ctx.facts.containers
+    if not wanted(ctx):
+        why = "this scenario needs no containers" if ctx.target else "no container toolkit in use"
+        return say.skipped(why)
+    version = facts.toolkit_version
+    if version is None:
+        told = ev("nvidia-ctk", "not installed")
+        return say.broken(
+            "the container toolkit is not installed",
+            [cause("container-toolkit-missing", 0.95, told)],
+        )
+    if isinstance(version, Unknown):
+        return say.unknown(f"the container toolkit is not known: {version.reason}")
+    notes: list[Evidence] = [ev("nvidia-ctk", version)]
+    if driver_key(version) < driver_key(FLOOR):
+        notes.append(ev("security", f"{version} is older than {FLOOR} (CVE-2026-24260): update it"))
+    left = _unconfigured(ctx)
+    if left and not _has_cdi(ctx):
+        told = ev(f"configuration of {listed(left)}", "names neither NVIDIA's runtime nor CDI")
+        return say.broken(
+            f"toolkit {version} is here, but {listed(left)} does not know of it",
+            [cause("container-toolkit-missing", 0.9, told)],
+            notes,
+        )
+    engines = listed(_engines(ctx)) or "no container engine yet"
+    return say.ok(f"container toolkit {version}, {engines}", *notes)
+
+
+def _repository(ctx: Context) -> PackageRepository | None:
+    """NVIDIA's container repository, where it isn't configured yet."""
+    wanted_format = "apt" if ctx.family and ctx.family.manager.name == "apt" else "rpm"
+    for repository in ctx.catalogue.repositories.values():
+        if "container" not in repository.id or repository.format not in ("", wanted_format):
+            continue
+        listing = ctx.facts.packages.repositories
+        have = () if isinstance(listing, Unknown) else listing
+        start = repository.uri.split("{", 1)[0].rstrip("/")
+        known = any(
+            r.enabled and (r.kind == "nvidia-container" or r.uri.startswith(start)) for r in have
+        )
+        return None if known else repository
+    return None
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    family = ctx.family
+    if family is None or ctx.outside_driver or not wanted(ctx):
+        return ()
+    steps: list[Step | None] = []
+    if not isinstance(ctx.facts.containers.toolkit_version, str):
+        repository = _repository(ctx)
+        if repository is not None and not isinstance(ctx.facts.os, Unknown):
+            change = family.add_repository(repository, ctx.facts.os)
+            steps.append(
+                change_step(
+                    f"add-repository-{repository.id}",
+                    "containers",
+                    f"Add {repository.name}",
+                    "The container toolkit is in none of the distribution's archives. The repository's "
+                    "key is pinned by fingerprint and trusted for it alone.",
+                    change,
+                    estimate_seconds=20,
+                )
+            )
+            if family.manager.refresh() not in change.commands:
+                steps.append(refresh_step(ctx))
+        steps.append(
+            install_step(
+                ctx,
+                "container-toolkit",
+                "containers",
+                "Install the container toolkit",
+                "A container brings no driver of its own: the toolkit hands it the host's GPUs and "
+                "libraries when it starts.",
+                family.container_packages(),
+                done_when=() if _unconfigured(ctx) else ("containers",),
+                estimate_seconds=30,
+            )
+        )
+    units = family.services()
+    for engine in _unconfigured(ctx):
+        restart = (
+            () if later(ctx) else (systemctl("restart", units.get(engine, f"{engine}.service")),)
+        )
+        steps.append(
+            Step(
+                id=f"configure-{engine}",
+                rung="containers",
+                title=f"Tell {engine} of the GPUs",
+                why=f"{engine} asks the toolkit for GPUs only when its configuration names it.",
+                commands=(
+                    Command(("nvidia-ctk", "runtime", "configure", f"--runtime={engine}")),
+                    *restart,
+                ),
+                stops_workloads=not later(ctx),
+                done_when=("containers",),
+                estimate_seconds=15,
+                risk=f"Restarting {engine} restarts its containers, unless live-restore is on.",
+            )
+        )
+    if not _has_cdi(ctx) and can_run(ctx):
+        steps.append(
+            Step(
+                id="cdi-spec",
+                rung="containers",
+                title="Write the list of devices for containers (CDI)",
+                why="CDI names the GPUs and libraries of this host in one file that docker, podman and "
+                "containerd understand alike.",
+                commands=(
+                    Command(("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")),
+                ),
+                undo=(Command(("rm", "-f", "/etc/cdi/nvidia.yaml")),),
+                done_when=("containers",),
+                estimate_seconds=10,
+            )
+        )
+    return tuple(step for step in steps if step is not None)
+
+
+RUNG = Rung(
+    id="containers",
+    title="Containers",
+    holds_when="Where the scenario needs it, the container toolkit is installed and configured.",
+    teaches="Inference servers mostly run in containers. The toolkit lends the host's driver to them; "
+    "the container holds CUDA, never a driver.",
+    check=check,
+    repair=repair,
+)

@@ -1,0 +1,149 @@
+"""The 17 rungs in order, what each rests on, and the climb that finds the root cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder import (
+    compiler,
+    containers,
+    cuda,
+    devices,
+    fabric,
+    gpu,
+    guard,
+    headers,
+    kernel,
+    libraries,
+    loaded,
+    module,
+    nouveau,
+    nvml,
+    packages,
+    platform,
+    signature,
+)
+from gpu_bringup.ladder.words import ev
+from gpu_bringup.model.ladder import LadderReport, RungResult, State
+
+if TYPE_CHECKING:
+    from gpu_bringup.ladder.base import Context, Rung
+
+RUNGS: tuple[Rung, ...] = (
+    gpu.RUNG,
+    platform.RUNG,
+    packages.RUNG,
+    kernel.RUNG,
+    headers.RUNG,
+    compiler.RUNG,
+    nouveau.RUNG,
+    module.RUNG,
+    signature.RUNG,
+    loaded.RUNG,
+    devices.RUNG,
+    libraries.RUNG,
+    nvml.RUNG,
+    fabric.RUNG,
+    cuda.RUNG,
+    containers.RUNG,
+    guard.RUNG,
+)
+
+NO_GPU = "gpu:no-gpu-found"
+
+RESTS_ON: dict[str, tuple[str, ...]] = {
+    "gpu": (),
+    "platform": (),
+    "packages": ("platform", NO_GPU),
+    "kernel": ("platform", NO_GPU),
+    # A source that isn't switched on yet has no part in headers, compiler or an old module.
+    "headers": (
+        NO_GPU,
+        "platform",
+        "packages:dpkg-interrupted",
+        "packages:distribution-not-known",
+        "kernel",
+    ),
+    "compiler": (
+        NO_GPU,
+        "platform",
+        "packages:dpkg-interrupted",
+        "packages:distribution-not-known",
+        "kernel",
+    ),
+    "nouveau": (NO_GPU, "platform"),
+    "module": (NO_GPU, "platform", "packages", "kernel", "headers", "compiler"),
+    "signature": (NO_GPU, "platform", "module"),
+    "loaded": (NO_GPU, "platform", "nouveau", "module", "signature"),
+    "devices": (NO_GPU, "platform", "loaded"),
+    "libraries": (NO_GPU, "platform", "packages", "module:driver-not-installed", "loaded"),
+    "nvml": ("gpu", "platform", "loaded", "devices", "libraries"),
+    "fabric": ("gpu", "platform", "loaded", "devices"),
+    "cuda": ("gpu", "platform", "loaded", "devices", "libraries", "nvml", "fabric"),
+    "containers": (NO_GPU, "platform"),
+    "guard": (NO_GPU, "platform"),
+}
+"""Rung -> rungs that it rests on; "rung:cause" means: only where that cause is among them."""
+
+INDEPENDENT = {
+    "driver-not-installed": (NO_GPU, "platform"),
+    "driver-other-than-target": (NO_GPU, "platform"),
+    "gpu-not-supported-by-release": (NO_GPU, "platform"),
+    "proprietary-module-on-open-only-gpu": (NO_GPU, "platform"),
+    "open-module-on-pre-turing": (NO_GPU, "platform"),
+    "module-blacklisted": (NO_GPU, "platform"),
+    "libcuda-stub": (NO_GPU,),
+    "duplicate-userspace-versions": (NO_GPU,),
+}
+"""Causes that no fault of the usual rungs below explains -> the few rungs that they do rest on."""
+
+
+def _fallen(entry: str, below: dict[str, RungResult]) -> RungResult | None:
+    """The result behind an entry of ``RESTS_ON`` if it doesn't hold, else None."""
+    rung_id, _, cause_id = entry.partition(":")
+    result = below.get(rung_id)
+    if result is None or result.state not in (State.BROKEN, State.BLOCKED):
+        return None
+    if cause_id and cause_id not in (item.cause for item in result.causes):
+        return None
+    return result
+
+
+def _settle(result: RungResult, below: dict[str, RungResult]) -> RungResult:
+    """A rung that doesn't hold, or isn't known, over a broken one is its consequence."""
+    if result.state not in (State.BROKEN, State.UNKNOWN):
+        return result
+    first = result.causes[0].cause if result.causes else ""
+    rests_on = INDEPENDENT.get(first, RESTS_ON[result.id])
+    fallen = [found for entry in rests_on if (found := _fallen(entry, below)) is not None]
+    if not fallen:
+        return result
+    broken = [item for item in fallen if item.state is State.BROKEN]
+    # The lowest of them is what mending starts with.
+    root = next(item for item in below.values() if item in (broken or fallen))
+    reason = root.causes[0].cause if root.causes else root.summary
+    kept = tuple(ev(f"would be: {item.cause}", item.title) for item in result.causes)
+    evidence = (ev("rests on", f"{root.id} ({reason})"), *result.evidence, *kept)
+    return replace(result, state=State.BLOCKED, evidence=evidence)
+
+
+def climb(ctx: Context) -> LadderReport:
+    """Ask every rung, lowest first. Pure; the lowest broken rung is the root cause."""
+    below: dict[str, RungResult] = {}
+    for rung in RUNGS:
+        result = rung.check(replace(ctx, below=tuple(below.values())))
+        below[rung.id] = _settle(result, below)
+    return LadderReport(tuple(below.values()))
+
+
+def rung(rung_id: str) -> Rung:
+    """The rung of an id.
+
+    Raises:
+        KeyError: no such rung.
+    """
+    for item in RUNGS:
+        if item.id == rung_id:
+            return item
+    raise KeyError(rung_id)

@@ -1,0 +1,246 @@
+"""Rung 12: libcuda and libnvidia-ml are the module's version, once, and no stub shadows them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.loaded import disk_module
+from gpu_bringup.ladder.view import (
+    driver_set,
+    later,
+    loaded_version,
+    module_files,
+    packages,
+    upstream_version,
+)
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
+from gpu_bringup.model.plan import Step
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.facts import Library
+    from gpu_bringup.model.ladder import Cause, Evidence, RungResult
+
+say = Say("libraries")
+_VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
+NEEDED = ("libcuda.so.1", "libnvidia-ml.so.1")
+
+
+def _version(library: Library) -> str:
+    return library.version if isinstance(library.version, str) else ""
+
+
+def _of(ctx: Context, soname: str) -> tuple[Library, ...]:
+    libraries = ctx.facts.libraries.libraries
+    if isinstance(libraries, Unknown):
+        return ()
+    return tuple(item for item in libraries if item.soname == soname)
+
+
+def expected(ctx: Context) -> tuple[str, str]:
+    """(version that the libraries must have, who says so): the loaded module, else the one on disk."""
+    if not later(ctx) and loaded_version(ctx.facts):
+        return loaded_version(ctx.facts), "the loaded module"
+    for release in ctx.releases:
+        for file in module_files(ctx, release):
+            if isinstance(file.version, str):
+                return file.version, "the module on disk"
+    return "", ""
+
+
+def _mismatch(ctx: Context, library: Library, version: str, who: str) -> list[Cause]:
+    told = [ev(library.path, _version(library)), ev(who, version)]
+    disk = disk_module(ctx)
+    if disk is not None and isinstance(disk.version, str):
+        told.append(ev(disk.path, disk.version))
+    if who == "the module on disk" or (disk is not None and disk.version == version):
+        return [cause("driver-library-mismatch-stale-on-disk", 0.9, *told)]
+    causes = [cause("driver-library-mismatch", 0.85, *told)]
+    if library.soname == "libcuda.so.1":
+        causes.append(cause("libcuda-mismatch-803", 0.6, *told))
+    return causes
+
+
+def _duplicates(items: tuple[Library, ...]) -> tuple[Library, ...]:
+    """Real copies of different versions; links to one file and 32-bit twins are no second copy."""
+    versions = {_version(item) for item in items if _version(item) and not item.stub}
+    if len(versions) < 2:
+        return ()
+    seen: dict[str, Library] = {}
+    for item in items:
+        if _version(item) and not item.stub:
+            seen.setdefault(item.real_path or item.path, item)
+    return tuple(seen.values())
+
+
+def _served(ctx: Context) -> dict[str, tuple[str, str]]:
+    """Library -> (version, who says so), from what answered rather than from a file that was found.
+
+    The libcuda that CUDA has mapped carries its version in its name; NVML's own says none, so what
+    counts there is that it talks to the driver of the version it tells.
+    """
+    told = {}
+    cuda = ctx.facts.cuda
+    match = _VERSION.search(cuda.library) if isinstance(cuda, CudaFacts) else None
+    if isinstance(cuda, CudaFacts) and match:
+        told["libcuda.so.1"] = (match[1], cuda.library)
+    return told
+
+
+def _driver_told(ctx: Context) -> str:
+    return ctx.facts.nvml.driver_version if isinstance(ctx.facts.nvml, NvmlFacts) else ""
+
+
+def _nvml_mismatch(ctx: Context) -> tuple[list[Cause], list[str]]:
+    """NVML speaks for another driver version than the one whose module is loaded."""
+    told, loaded = _driver_told(ctx), loaded_version(ctx.facts)
+    if later(ctx) or not told or not loaded or told == loaded:
+        return [], []
+    words = f"NVML tells driver {told}, the loaded module is {loaded}"
+    evidence = (ev("NVML", f"driver {told}"), ev("/proc/driver/nvidia/version", loaded))
+    return [cause("driver-library-mismatch", 0.85, *evidence)], [words]
+
+
+def _known(ctx: Context) -> dict[str, str]:
+    """Version of each needed library, as its file or its work tells; empty: not known."""
+    served = _served(ctx)
+    known = {}
+    for soname in NEEDED:
+        real = [item for item in _of(ctx, soname) if not item.stub]
+        version = _version(real[0]) if real else ""
+        known[soname] = version or served.get(soname, ("", ""))[0]
+    return known
+
+
+def _found(ctx: Context, version: str, who: str, notes: list[Evidence]) -> RungResult:
+    """Nothing is wrong: say what is known of the versions, and what isn't."""
+    known = _known(ctx)
+    as_module = f", as {who}" if version else ""
+    if all(known.values()):
+        same = listed(dict.fromkeys(known.values()))
+        return say.ok(f"libcuda and libnvidia-ml {same}{as_module}", *notes)
+    parts = [f"libcuda {known[NEEDED[0]]}{as_module}"] if known[NEEDED[0]] else []
+    parts += [f"libnvidia-ml {known[NEEDED[1]]}{as_module}"] if known[NEEDED[1]] else []
+    vague = [soname.split(".", 1)[0] for soname in NEEDED if not known[soname]]
+    parts.append(f"{listed(vague)} found, version not known")
+    told = _driver_told(ctx)
+    if not told:
+        return say.unknown("; ".join(parts), *notes)
+    return say.ok(f"{'; '.join(parts)}; NVML answers for driver {told}", *notes, ev("NVML", told))
+
+
+def check(ctx: Context) -> RungResult:
+    libraries = ctx.facts.libraries.libraries
+    other, other_words = _nvml_mismatch(ctx)
+    if isinstance(libraries, Unknown):
+        if other:
+            return say.broken("; ".join(other_words), other)
+        if isinstance(ctx.facts.nvml, NvmlFacts):
+            return say.ok(f"NVML {ctx.facts.nvml.driver_version} answers", ev("NVML", "answers"))
+        return say.unknown(f"the linker's list of libraries is not known: {libraries.reason}")
+    causes: list[Cause] = []
+    words: list[str] = []
+    notes: list[Evidence] = []
+    version, who = expected(ctx)
+    served = _served(ctx)
+    for soname in NEEDED:
+        items = _of(ctx, soname)
+        real = tuple(item for item in items if not item.stub)
+        if items and items[0].stub:
+            words.append(f"a stub is found first for {soname}")
+            causes.append(
+                cause("libcuda-stub", 0.93, ev(items[0].path, "a stub, for linking only"))
+            )
+        if not real:
+            words.append(f"no {soname}")
+            causes.append(
+                cause("driver-libraries-missing", 0.9, ev("linker cache", f"no {soname}"))
+            )
+            continue
+        first = real[0]
+        notes.append(ev(first.path, _version(first) or "version not known"))
+        twice = _duplicates(real)
+        if twice:
+            words.append(f"{soname} is there in several versions")
+            told = (ev(item.real_path or item.path, _version(item)) for item in twice)
+            causes.append(cause("duplicate-userspace-versions", 0.9, *told))
+        if not _version(first) and soname in served:
+            told_version, path = served[soname]
+            first = replace(first, path=path, version=told_version)
+            notes.append(ev(path, "loaded by CUDA"))
+        if version and _version(first) and _version(first) != version:
+            words.append(f"{soname} is {_version(first)}, {who} is {version}")
+            causes += _mismatch(ctx, first, version, who)
+    if other and not any(item.cause.startswith("driver-library-mismatch") for item in causes):
+        causes += other
+        words += other_words
+    if causes:
+        unique = {item.cause: item for item in reversed(causes)}
+        return say.broken("; ".join(words), list(unique.values()), notes)
+    return _found(ctx, version, who, notes)
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    """Install the target's libraries, or reinstall the packages whose files are gone."""
+    family = ctx.family
+    if family is None or ctx.outside_driver or ctx.target is not None:
+        return ()
+    if isinstance(ctx.facts.libraries.libraries, Unknown):
+        return ()
+    gone = [s for s in NEEDED if not any(not item.stub for item in _of(ctx, s))]
+    owners = tuple(
+        name
+        for name, package in packages(ctx.facts).items()
+        if upstream_version(package.version)
+        and name.startswith(("libcuda1", "libnvidia-", "nvidia-compute", "nvidia-driver-cuda"))
+    )
+    if not gone or not owners:
+        return ()
+    return (
+        Step(
+            id="reinstall-libraries",
+            rung="libraries",
+            title=f"Install {listed(gone)} again",
+            why="The package database says that the driver's libraries are here, but the linker does "
+            "not find them. Installing the same version again puts the files back.",
+            commands=(family.manager.reinstall(owners),),
+            done_when=("libraries",),
+            estimate_seconds=60,
+        ),
+    )
+
+
+def by_hand(ctx: Context) -> tuple[str, ...]:
+    """What a person must clear away: stubs and copies that no package owns can't be judged here."""
+    texts = []
+    for soname in NEEDED:
+        items = _of(ctx, soname)
+        if items and items[0].stub:
+            texts.append(
+                f"{items[0].path} is a stub that shadows the real {soname}: take its folder out of "
+                "/etc/ld.so.conf.d and LD_LIBRARY_PATH, then run ldconfig."
+            )
+        twice = _duplicates(items)
+        if twice and not driver_set(ctx):
+            paths = listed(item.real_path or item.path for item in twice)
+            texts.append(
+                f"{soname} is there in several versions ({paths}): remove the copies that no package "
+                "owns, then run ldconfig."
+            )
+    return tuple(texts)
+
+
+RUNG = Rung(
+    id="libraries",
+    title="Driver libraries",
+    holds_when="libcuda and libnvidia-ml are the loaded module's version, once, and no stub shadows them.",
+    teaches="Programs talk to the module through libcuda (computing) and libnvidia-ml (nvidia-smi). "
+    "Library and module must be of the very same version, to the last digit.",
+    check=check,
+    repair=repair,
+)

@@ -1,0 +1,246 @@
+"""Rung 10: the modules are loaded, and what is loaded is what is on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.module import will_exist
+from gpu_bringup.ladder.nouveau import competing
+from gpu_bringup.ladder.signing import enrolment_missing
+from gpu_bringup.ladder.steps import initramfs_steps, reboot_step, systemctl
+from gpu_bringup.ladder.view import (
+    later,
+    library_version,
+    loaded_names,
+    loaded_version,
+    log_lines,
+    module_files,
+)
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.facts import ModuleFile
+    from gpu_bringup.model.ladder import Cause, Evidence, RungResult
+
+say = Say("loaded")
+RUNNING_RUNGS = ("loaded", "devices", "nvml", "cuda")
+_LOG_CAUSES = (
+    (r"requires use of the NVIDIA open kernel modules", "proprietary-module-on-open-only-gpu"),
+    (r"is not supported by open", "open-module-on-pre-turing"),
+    (r"No firmware image found|Direct firmware load for nvidia/.* failed", "gsp-firmware-missing"),
+    (r"GSP firmware image version mismatch", "gsp-firmware-mismatch"),
+    (r"is not supported by the", "gpu-not-supported-by-release"),
+    (r"nvidia: Unknown symbol", "kernel-modules-package-missing"),
+    (r"This PCI I/O region assigned to your NVIDIA device is invalid", "bar-not-assigned"),
+    (r"RmInitAdapter failed", "rminit-failed-hardware"),
+)
+
+
+def disk_module(ctx: Context) -> ModuleFile | None:
+    """The nvidia module on disk for the running kernel."""
+    running = ctx.facts.kernels.running
+    files = module_files(ctx, running) if isinstance(running, str) else ()
+    return files[0] if files else None
+
+
+def blacklist_entries(ctx: Context) -> tuple[str, ...]:
+    """Entries "MODULE FILE:LINE" of modprobe.d that keep NVIDIA's own modules out."""
+    listing = ctx.facts.modules.blacklisted
+    if isinstance(listing, Unknown):
+        return ()
+    return tuple(e for e in listing if e.split(" ", 1)[0].replace("-", "_").startswith("nvidia"))
+
+
+def log_causes(ctx: Context, confidence: float = 0.7) -> list[Cause]:
+    """Causes that the kernel's log names; texts support, facts decide."""
+    causes = []
+    for pattern, cause_id in _LOG_CAUSES:
+        lines = log_lines(ctx, pattern)
+        if lines:
+            causes.append(cause(cause_id, confidence, *lines))
+    return causes
+
+
+def _not_loaded(ctx: Context) -> RungResult:
+    causes = [
+        cause("module-blacklisted", 0.9, ev(e.partition(" ")[2], f"keeps {e.split(' ')[0]} out"))
+        for e in blacklist_entries(ctx)[:1]
+    ]
+    causes += log_causes(ctx)
+    missing = ev("/proc/modules", "no nvidia module")
+    if not causes:
+        causes.append(cause("module-not-loaded", 0.8, missing))
+    return say.broken("the nvidia module is not loaded", causes, (missing,))
+
+
+def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
+    libraries = library_version(ctx.facts)
+    told = [ev("/proc/driver/nvidia/version", loaded), ev("module on disk", disk)]
+    if libraries:
+        told.append(ev("libraries", libraries))
+    causes = [
+        cause("driver-library-mismatch", 0.85 if libraries == disk else 0.6, *told),
+        cause("initramfs-stale-module", 0.3, *told),
+    ]
+    return say.broken(
+        f"{loaded} is loaded, but {disk} is on disk: the driver was updated under the running one",
+        causes,
+    )
+
+
+def check(ctx: Context) -> RungResult:
+    reason = later(ctx)
+    if reason:
+        return say.skipped(reason)
+    version = ctx.facts.modules.loaded_version
+    if isinstance(version, Unknown):
+        return say.unknown(f"whether the module is loaded is not known: {version.reason}")
+    if version is None:
+        return _not_loaded(ctx)
+    evidence: list[Evidence] = [ev("/proc/driver/nvidia/version", version)]
+    disk = disk_module(ctx)
+    if not ctx.outside_driver and disk is not None and isinstance(disk.version, str):
+        if disk.version != version:
+            return _stale(ctx, version, disk.version)
+        evidence.append(ev(disk.path, disk.version))
+    names = loaded_names(ctx.facts)
+    if names and "nvidia_uvm" not in names:
+        told = ev("/proc/modules", f"{listed(names)}, but no nvidia_uvm")
+        return say.broken(
+            f"{version} is loaded, but nvidia_uvm is not: CUDA will fail with error 999",
+            [cause("uvm-not-loaded", 0.95, told)],
+            evidence,
+        )
+    flavour = ctx.facts.modules.loaded_flavour
+    words = f", {flavour.value} modules" if isinstance(flavour, Flavour) else ""
+    return say.ok(f"{version}{words}: {listed(names) or 'nvidia'}", *evidence)
+
+
+def _stem(ctx: Context, name: str) -> str:
+    """What modprobe must be told: on Debian the file is nvidia-current.ko, not nvidia.ko."""
+    running = ctx.facts.kernels.running
+    files = module_files(ctx, running, name) if isinstance(running, str) else ()
+    if files:
+        return files[0].file_name
+    stems = ctx.target.package.module_names if ctx.target is not None else ()
+    plain = [s for s in stems if not s.endswith(("uvm", "modeset", "drm", "peermem"))]
+    if name == "nvidia":
+        return plain[0] if plain else "nvidia"
+    uvm = next((s for s in stems if s.endswith("uvm")), "")
+    return uvm or (f"{plain[0]}-uvm" if plain else "nvidia-uvm")
+
+
+def reboot_reason(ctx: Context) -> str:
+    """Why the chosen driver can only run after a reboot; empty: it can be loaded now."""
+    running = ctx.facts.kernels.running
+    if ctx.target is not None and isinstance(running, str) and running not in ctx.releases:
+        return f"The driver is made for {listed(ctx.releases)}; {running} is running."
+    if competing(ctx):
+        return f"{listed(competing(ctx))} holds the GPU until the next boot."
+    if enrolment_missing(ctx):
+        return "The kernel refuses the module until its key is enrolled at the next boot."
+    return ""
+
+
+def can_run(ctx: Context) -> bool:
+    """Is the driver loaded now, or will it be without a reboot?"""
+    if later(ctx) or reboot_reason(ctx):
+        return False
+    if loaded_version(ctx.facts):
+        return True
+    return will_exist(ctx) and not blacklist_entries(ctx)
+
+
+def replaced(ctx: Context) -> bool:
+    """Is an older module loaded than the one that is (or will be) on disk?"""
+    version = loaded_version(ctx.facts)
+    if not version:
+        return False
+    if ctx.target is not None and ctx.target.driver.version:
+        return version != ctx.target.driver.version
+    disk = disk_module(ctx)
+    return disk is not None and isinstance(disk.version, str) and disk.version != version
+
+
+def _busy(ctx: Context) -> bool:
+    """Does anything besides NVIDIA's own modules hold the loaded module?"""
+    loaded = ctx.facts.modules.loaded
+    if isinstance(loaded, Unknown):
+        return True
+    ours = [m for m in loaded if m.name.replace("-", "_").startswith("nvidia")]
+    return any(module.references > len(module.users) for module in ours)
+
+
+def _reload(ctx: Context) -> Step:
+    order = ("nvidia_peermem", "nvidia_drm", "nvidia_modeset", "nvidia_uvm", "nvidia")
+    there = [name for name in order if name in loaded_names(ctx.facts)]
+    unit = ctx.family.services().get("persistenced", "") if ctx.family is not None else ""
+    stop = (systemctl("stop", unit, ok=(0, 5)),) if unit else ()
+    return Step(
+        id="reload-modules",
+        rung="loaded",
+        title="Put the new modules in place of the loaded ones",
+        why="The running kernel still holds the modules of the old version, and the new libraries "
+        "refuse to talk to them. Unloading and loading is enough when nothing uses the GPUs.",
+        commands=(
+            *stop,
+            *(Command(("rmmod", name)) for name in there),
+            Command(("modprobe", _stem(ctx, "nvidia"))),
+            Command(("modprobe", _stem(ctx, "nvidia_uvm"))),
+            *((systemctl("start", unit, ok=(0, 5)),) if unit else ()),
+        ),
+        stops_workloads=True,
+        done_when=("loaded", "libraries"),
+        estimate_seconds=30,
+        risk="Every GPU program must have ended; 'Module nvidia is in use' means that one has not. "
+        "Then a reboot does the same.",
+    )
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    if later(ctx) or ctx.outside_driver or ctx.family is None or blacklist_entries(ctx):
+        return ()
+    reason = reboot_reason(ctx)
+    if reason:
+        return (reboot_step("loaded", reason, RUNNING_RUNGS),)
+    if replaced(ctx):
+        if _busy(ctx):
+            why = "Programs or services hold the old module, so it can't be unloaded."
+            return (*initramfs_steps(ctx), reboot_step("loaded", why, RUNNING_RUNGS))
+        return (_reload(ctx),)
+    if not will_exist(ctx):
+        return ()
+    names = [name for name in ("nvidia", "nvidia_uvm") if name not in loaded_names(ctx.facts)]
+    if not names:
+        return ()
+    return (
+        Step(
+            id="load-modules",
+            rung="loaded",
+            title="Load the driver",
+            why="The modules are on disk; loading puts them into the running kernel. nvidia_uvm is "
+            "CUDA's memory manager: without it CUDA fails with error 999.",
+            commands=tuple(Command(("modprobe", _stem(ctx, name))) for name in names),
+            undo=tuple(Command(("rmmod", name), ok_statuses=(0, 1)) for name in reversed(names)),
+            done_when=("loaded",),
+            estimate_seconds=15,
+            risk="None for what runs now: no program uses these GPUs yet.",
+            expect="No output at all when it works.",
+        ),
+    )
+
+
+RUNG = Rung(
+    id="loaded",
+    title="Modules loaded",
+    holds_when="The modules are loaded, and what is loaded is what is on disk.",
+    teaches="A module on disk does nothing until the kernel loads it. After an update the old one stays "
+    "loaded until it is unloaded or the server reboots; new libraries then report a version mismatch.",
+    check=check,
+    repair=repair,
+)

@@ -1,0 +1,356 @@
+"""Rung 8: NVIDIA's modules are on disk for each kernel, in the right version and flavour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.build_errors import cause_of_build_error
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.signing import key_step
+from gpu_bringup.ladder.steps import change_step, install_step
+from gpu_bringup.ladder.view import (
+    boards,
+    driver_set,
+    driver_traces,
+    has_module,
+    installed_package,
+    log_lines,
+    module_files,
+    needs_module,
+    outside_skip,
+    packages,
+    primary_releases,
+    route,
+    upstream_version,
+    wanted,
+)
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.gpu import first_driver
+
+if TYPE_CHECKING:
+    from gpu_bringup.model.facts import DkmsBuild, Kernel, ModuleFile
+    from gpu_bringup.model.ladder import Cause, Evidence, RungResult
+
+say = Say("module")
+
+
+def _builds(ctx: Context, release: str) -> tuple[DkmsBuild, ...]:
+    builds = ctx.facts.modules.dkms
+    if isinstance(builds, Unknown):
+        return ()
+    return tuple(b for b in builds if b.module.startswith("nvidia") and b.kernel in ("", release))
+
+
+def _words(file: ModuleFile) -> str:
+    version = file.version if isinstance(file.version, str) else "version not known"
+    flavour = "flavour not known" if isinstance(file.flavour, Unknown) else file.flavour.value
+    return f"{version}, {flavour}"
+
+
+def _missing(ctx: Context, release: str) -> Cause:
+    """Why there is no module file for this kernel."""
+    for build in _builds(ctx, release):
+        if build.state == "failed" or (build.first_error and build.kernel == release):
+            where = ev(build.log_path or "dkms", build.first_error or "the build failed")
+            found = cause_of_build_error(build.first_error)
+            return cause(found, 0.95 if build.first_error else 0.6, where)
+    for build in _builds(ctx, release):
+        if build.state == "broken" or build.source_present is False:
+            text = f"{build.module}/{build.version}: its source is gone"
+            return cause("dkms-tree-broken", 0.93, ev("/var/lib/dkms", text))
+    kernel = ctx.facts.kernel(release)
+    if kernel is not None and kernel.realtime is True:
+        return cause("preempt-rt-kernel", 0.9, ev(f"/boot/config-{release}", "CONFIG_PREEMPT_RT=y"))
+    others = [k.release for k in _known_kernels(ctx) if module_files(ctx, k.release)]
+    text = f"no nvidia module in /lib/modules/{release}"
+    also = f"; there is one for {listed(others)}" if others else ""
+    return cause(
+        "kernel-upgraded-module-not-built", 0.9, ev(f"/lib/modules/{release}", text + also)
+    )
+
+
+def _known_kernels(ctx: Context) -> tuple[Kernel, ...]:
+    installed = ctx.facts.kernels.installed
+    return () if isinstance(installed, Unknown) else installed
+
+
+def _wrong(ctx: Context, release: str, files: tuple[ModuleFile, ...]) -> Cause:
+    """Why the file that is there isn't the right one."""
+    wish = wanted(ctx)
+    told = [ev(file.path, _words(file)) for file in files]
+    if ctx.target is not None:
+        told.append(ev("target", wish.words))
+        return cause("driver-other-than-target", 0.95, *told)
+    told.append(ev("libraries", wish.version))
+    for build in _builds(ctx, release):
+        if build.kernel == release and build.state == "failed":
+            where = ev(build.log_path or "dkms", build.first_error or "the build failed")
+            return cause(cause_of_build_error(build.first_error), 0.9, where, *told)
+    return cause("driver-library-mismatch-stale-on-disk", 0.9, *told)
+
+
+def _vermagic(release: str, files: tuple[ModuleFile, ...], ctx: Context) -> list[Cause]:
+    causes = []
+    for file in files:
+        magic = file.vermagic.split(" ", 1)[0] if isinstance(file.vermagic, str) else release
+        refused = log_lines(ctx, r"nvidia: version magic")
+        if magic != release and ("weak-updates" not in file.path or refused):
+            text = f"built for {magic}"
+            causes.append(cause("weak-modules-stale-kmod", 0.85, ev(file.path, text), *refused))
+    return causes
+
+
+def _copies(release: str, files: tuple[ModuleFile, ...]) -> list[Cause]:
+    versions = {file.version for file in files if isinstance(file.version, str)}
+    if len(versions) < 2:
+        return []
+    told = (ev(file.path, _words(file)) for file in files)
+    return [cause("dkms-built-installed-diff", 0.85, *told)]
+
+
+def _unfit(ctx: Context, files: tuple[ModuleFile, ...]) -> list[Cause]:
+    """Modules that can't drive the GPUs of this machine, whatever the kernel."""
+    causes: list[Cause] = []
+    wrong = r"requires use of the NVIDIA open|not supported by open|not supported by the"
+    for file in files[:1]:
+        for board in boards(ctx):
+            told = ev(file.path, _words(file))
+            about = ev("catalogue", f"{board.name}: open modules {board.open_modules}")
+            if board.open_modules == "required" and file.flavour is Flavour.PROPRIETARY:
+                lines = log_lines(ctx, wrong)
+                causes.append(
+                    cause("proprietary-module-on-open-only-gpu", 0.95, told, about, *lines)
+                )
+            elif board.open_modules == "unsupported" and file.flavour is Flavour.OPEN:
+                lines = log_lines(ctx, wrong)
+                causes.append(cause("open-module-on-pre-turing", 0.95, told, about, *lines))
+            first = first_driver(board)
+            if (
+                first
+                and isinstance(file.version, str)
+                and driver_key(file.version) < driver_key(first)
+            ):
+                text = f"{board.name} needs {first} or newer"
+                told = ev(file.path, _words(file))
+                causes.append(
+                    cause("gpu-not-supported-by-release", 0.85, told, ev("catalogue", text))
+                )
+    unique = {item.cause: item for item in causes}
+    return list(unique.values())
+
+
+def _absent(ctx: Context) -> RungResult | None:
+    """The answer where no driver was ever installed; None where there are traces of one."""
+    if driver_traces(ctx):
+        return None
+    target = ctx.target
+    then = (
+        f"{target.driver.version or target.driver.branch} {target.driver.flavour.value} is to come"
+        if target is not None
+        else "choose one with: gpu-bringup recommend"
+    )
+    return say.broken(
+        f"no NVIDIA driver is installed; {then}",
+        [
+            cause(
+                "driver-not-installed", 0.97, ev("/lib/modules", "no nvidia module for any kernel")
+            )
+        ],
+    )
+
+
+def check(ctx: Context) -> RungResult:
+    if ctx.outside_driver:
+        return outside_skip(ctx, say)
+    if isinstance(ctx.facts.modules.files, Unknown):
+        return say.unknown(f"module files could not be looked at: {ctx.facts.modules.files.reason}")
+    if not ctx.releases:
+        return say.unknown("the kernels of this host are not known")
+    absent = _absent(ctx)
+    if absent is not None:
+        return absent
+    causes: list[Cause] = []
+    notes: list[Evidence] = []
+    words: list[str] = []
+    for release in ctx.releases:
+        files = module_files(ctx, release)
+        found: list[Cause] = []
+        if not files:
+            found = [_missing(ctx, release)]
+            words.append(f"none for {release}")
+        elif not has_module(ctx, release):
+            if release in primary_releases(ctx):
+                found = [_wrong(ctx, release, files)]
+                words.append(f"{_words(files[0])} for {release} instead of {wanted(ctx).words}")
+            else:
+                notes.append(
+                    ev(files[0].path, f"{_words(files[0])}: booting {release} would not fit")
+                )
+        found += _vermagic(release, files, ctx) + _copies(release, files) + _unfit(ctx, files)
+        if files and not found:
+            notes.append(ev(files[0].path, _words(files[0])))
+        elif files and not words:
+            words.append(f"the module for {release} ({_words(files[0])}) does not fit")
+        causes += found
+    if causes:
+        unique = {(c.cause, c.evidence): c for c in causes}
+        return say.broken(f"modules: {'; '.join(words)}", list(unique.values()), notes)
+    first = module_files(ctx, ctx.releases[0])[0]
+    return say.ok(f"{_words(first)} modules for {listed(ctx.releases)}", *notes)
+
+
+def _driver_incomplete(ctx: Context) -> tuple[str, ...]:
+    """Packages of the target that aren't installed in the target's version."""
+    have = packages(ctx.facts)
+    lacking = []
+    for name in driver_set(ctx):
+        base, _, version = name.partition("=")
+        package = have.get(base)
+        if package is None or (version and package.version != version):
+            lacking.append(name)
+        elif ctx.target is not None and base == ctx.target.package.kernel_package:
+            mine = upstream_version(package.version)
+            certain = ctx.target.package.branch_certain
+            if certain and mine and ctx.target.driver.version and mine != ctx.target.driver.version:
+                lacking.append(name)
+    return tuple(lacking)
+
+
+def _install(ctx: Context) -> Step | None:
+    target = ctx.target
+    if target is None:
+        return None
+    minutes = 300 if target.package.route == "dkms" else 60
+    built = "compiled here for each kernel" if target.package.route == "dkms" else "ready-made"
+    certain = target.package.branch_certain
+    which = target.driver.version or target.driver.branch if certain else "of the package source"
+    return install_step(
+        ctx,
+        "driver",
+        "module",
+        f"Install the NVIDIA driver {which} ({target.driver.flavour.value} modules)",
+        f"The kernel modules ({built}) and the libraries that match them, in one run, so that they "
+        "can't differ in version. A server gets no desktop parts.",
+        driver_set(ctx),
+        done_when=() if target.package.route == "dkms" else ("module",),
+        estimate_seconds=minutes,
+        risk="If the modules don't compile, the package stays half configured; the log then names "
+        "the first error, and undo removes the driver's packages again."
+        + ("" if certain else f" {target.package.note}"),
+        expect="Download, unpacking, then some minutes of 'Building module' without any output.",
+    )
+
+
+def _build_steps(ctx: Context, fresh: bool) -> list[Step]:
+    """Make sure of the module of each kernel that lacks it."""
+    package = ctx.target.package if ctx.target is not None else installed_package(ctx)
+    family = ctx.family
+    if package is None or family is None:
+        return []
+    steps: list[Step] = []
+    lacking = (
+        needs_module(ctx)
+        if ctx.target is not None
+        else tuple(
+            release
+            for release in needs_module(ctx)
+            if (release in primary_releases(ctx) or not module_files(ctx, release))
+            and not hopeless(ctx, release)
+        )
+    )
+    # Ready-made modules are among the packages of the install step itself.
+    come_along = fresh and package.route != "dkms"
+    for release in () if come_along else lacking:
+        step_id = f"build-module-{release}"
+        title = f"Build the modules for {release}"
+        why = (
+            "Each kernel has a module folder of its own. The package built for the kernels that it "
+            "knew of; this makes sure of this one, and does nothing where it is there already."
+        )
+        if fresh and package.route == "dkms":
+            steps.append(
+                Step(
+                    id=step_id,
+                    rung="module",
+                    title=title,
+                    why=why,
+                    commands=(
+                        Command(("dkms", "autoinstall", "-k", release)),
+                        Command(("depmod", "-a", release)),
+                    ),
+                    done_when=("module",),
+                    estimate_seconds=150,
+                    expect="'Building module' and 'Signing module' lines, or nothing at all.",
+                )
+            )
+            continue
+        step = change_step(
+            step_id,
+            "module",
+            title,
+            why,
+            family.repair_module(package, release, ctx.facts),
+            done_when=("module",),
+            estimate_seconds=180 if package.route == "dkms" else 60,
+            risk="A failed build changes nothing that works now.",
+            expect="'Building module' for a few minutes, then 'Installing' and 'depmod'.",
+        )
+        if step is not None:
+            steps.append(step)
+    return steps
+
+
+def hopeless(ctx: Context, release: str) -> bool:
+    """Did the installed driver's build for this kernel fail at the driver's own source?
+
+    Doing the same again would fail again; another driver must be chosen.
+    """
+    if ctx.target is not None:
+        return False
+    return any(
+        build.kernel == release
+        and build.state == "failed"
+        and cause_of_build_error(build.first_error)
+        in ("dkms-build-api-break", "dkms-build-gpl-symbol")
+        for build in _builds(ctx, release)
+    )
+
+
+def will_exist(ctx: Context) -> bool:
+    """Is there a module for the running kernel now, or will there be one after the repair?"""
+    running = ctx.facts.kernels.running
+    if not isinstance(running, str) or running not in ctx.releases:
+        return False
+    if ctx.target is not None or module_files(ctx, running):
+        return True
+    return installed_package(ctx) is not None and not hopeless(ctx, running)
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    if ctx.family is None or ctx.outside_driver:
+        return ()
+    steps: list[Step | None] = []
+    fresh = bool(_driver_incomplete(ctx))
+    if route(ctx) == "dkms":
+        steps.append(key_step(ctx))
+    if fresh:
+        steps.append(_install(ctx))
+    steps += _build_steps(ctx, fresh)
+    return tuple(step for step in steps if step is not None)
+
+
+RUNG = Rung(
+    id="module",
+    title="Kernel modules",
+    holds_when="NVIDIA's modules, in the right flavour and version, are on disk for each kernel.",
+    teaches="nvidia.ko is the driver proper. There are two flavours: open (Turing and newer; the only "
+    "one for Blackwell) and proprietary. It must exist for each kernel release, and in the version of "
+    "the libraries.",
+    check=check,
+    repair=repair,
+)

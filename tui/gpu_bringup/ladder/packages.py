@@ -1,0 +1,343 @@
+"""Rung 3: the package database is healthy, there is one installation method, the source is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.base import Context, Rung
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.steps import change_step, refresh_step
+from gpu_bringup.ladder.view import (
+    base_name,
+    driver_set,
+    driver_traces,
+    missing,
+    needs_module,
+    outside_skip,
+    packages,
+    upstream_version,
+)
+from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.enums import InstallMethod
+from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.families.base import Change
+    from gpu_bringup.model.catalogue import PackageRepository
+    from gpu_bringup.model.facts import Repository
+    from gpu_bringup.model.ladder import Cause, RungResult
+
+say = Say("packages")
+
+
+def _repositories(ctx: Context) -> tuple[Repository, ...]:
+    listing = ctx.facts.packages.repositories
+    return () if isinstance(listing, Unknown) else tuple(r for r in listing if r.enabled)
+
+
+def _fixed_part(text: str) -> str:
+    return text.split("{", 1)[0].rstrip("/")
+
+
+def _entries(ctx: Context, repository: PackageRepository) -> tuple[Repository, ...]:
+    """Enabled entries of the host that are this repository."""
+    start = _fixed_part(repository.uri)
+    return tuple(r for r in _repositories(ctx) if start and r.uri.startswith(start))
+
+
+def needed_repository(ctx: Context) -> PackageRepository | None:
+    """The foreign repository that the target comes from and that isn't configured here; else None."""
+    if ctx.target is None or ctx.target.source_kind == "local":
+        return None
+    repository = ctx.catalogue.repositories.get(ctx.target.package.repository)
+    if repository is None or _entries(ctx, repository):
+        return None
+    return repository
+
+
+def needed_components(ctx: Context) -> tuple[str, ...]:
+    """Archive components that the target needs and that are off."""
+    if ctx.target is None or ctx.family is None or ctx.target.source_kind == "local":
+        return ()
+    if isinstance(ctx.facts.packages.repositories, Unknown):
+        return ()
+    return ctx.family.missing_components(
+        ctx.facts.packages.repositories, ctx.target.package.components
+    )
+
+
+def unseen_components(ctx: Context) -> tuple[str, ...]:
+    """Components that the target needs where nobody could see whether they are on."""
+    target = ctx.target
+    if target is None or ctx.family is None or target.source_kind == "local":
+        return ()
+    if not isinstance(ctx.facts.packages.repositories, Unknown):
+        return ()
+    return ctx.family.missing_components((), target.package.components)
+
+
+def _unseen_change(ctx: Context) -> Change | None:
+    """How to switch unseen components on without the files; None: that can't be said from here."""
+    components = unseen_components(ctx)
+    if not components or ctx.family is None:
+        return None
+    change = ctx.family.enable_components(ctx.facts, {}, components)
+    # Perhaps they are on already: then an undo must not switch them off.
+    return replace(change, undo=()) if change.commands and not change.writes else None
+
+
+def by_hand(ctx: Context) -> tuple[str, ...]:
+    """What a person must see to before the steps, because the package sources weren't seen."""
+    components = unseen_components(ctx)
+    if not components or not needs_module(ctx) or _unseen_change(ctx) is not None:
+        return ()
+    return (
+        f"This server's package sources were not seen. Where they are off, switch on "
+        f"{listed(components)} in /etc/apt/sources.list.d first; `gpu-bringup apply` on the server "
+        "does it.",
+    )
+
+
+def held_in_the_way(ctx: Context) -> tuple[str, ...]:
+    """Held packages that would have to change for the target."""
+    have = packages(ctx.facts)
+    if ctx.target is None or not needs_module(ctx):
+        return ()
+    found = []
+    for name in driver_set(ctx):
+        package = have.get(base_name(name))
+        if package is None or not package.held:
+            continue
+        version = upstream_version(package.version)
+        if version and version != ctx.target.driver.version:
+            found.append(package.name)
+    return tuple(found)
+
+
+def _health(ctx: Context) -> list[Cause]:
+    facts = ctx.facts.packages
+    causes: list[Cause] = []
+    unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
+    if unfinished or facts.interrupted is True:
+        text = listed(unfinished[:6]) or "an interrupted transaction is waiting to be finished"
+        causes.append(
+            cause("dpkg-interrupted", 0.95, ev("package database", f"not configured: {text}"))
+        )
+    if facts.method is InstallMethod.MIXED or (
+        facts.method is InstallMethod.RUNFILE and ctx.target is not None
+    ):
+        told = (ev("installation method", text) for text in facts.method_evidence)
+        causes.append(cause("mixed-runfile-and-packages", 0.92, *told))
+    held = held_in_the_way(ctx)
+    if held:
+        causes.append(cause("held-or-broken-packages", 0.9, ev("holds", f"held: {listed(held)}")))
+    return causes
+
+
+def _source(ctx: Context) -> list[Cause]:
+    causes: list[Cause] = []
+    components = needed_components(ctx)
+    if components:
+        text = f"{listed(components)} not switched on"
+        causes.append(cause("repository-not-configured", 0.95, ev("package sources", text)))
+    repository = needed_repository(ctx)
+    if repository is not None:
+        text = f"{repository.name} ({_fixed_part(repository.uri)}) is not configured"
+        causes.append(cause("repository-not-configured", 0.95, ev("package sources", text)))
+    elif ctx.target is not None and ctx.target.package.repository in ctx.catalogue.repositories:
+        known = ctx.catalogue.repositories[ctx.target.package.repository]
+        open_entries = [r for r in _entries(ctx, known) if r.format != "yum" and not r.signed_by]
+        for entry in open_entries:
+            where = ev(f"{entry.file}:{entry.line}", "no key is named: any trusted key may sign it")
+            causes.append(cause("repo-signing-key", 0.6, where))
+    pins = missing(ctx.facts, ctx.target.package.pin) if ctx.target is not None else ()
+    if pins and not isinstance(ctx.facts.packages.installed, Unknown):
+        causes.append(
+            cause(
+                "repository-not-configured", 0.8, ev("branch pin", f"{listed(pins)} not installed")
+            )
+        )
+    return causes
+
+
+_WORDS = {
+    "dpkg-interrupted": "an earlier installation was interrupted: the package database is half "
+    "configured, and nothing else can be installed before it is finished",
+    "mixed-runfile-and-packages": "the .run installer and packages are both at work here; each "
+    "overwrites the other's files",
+    "held-or-broken-packages": "packages that would have to change are held",
+    "repository-not-configured": "the source of the chosen driver is not fully switched on",
+    "repo-signing-key": "the driver's repository names no key that its packages must be signed with",
+}
+
+
+def check(ctx: Context) -> RungResult:
+    if ctx.outside_driver:
+        return outside_skip(ctx, say)
+    facts = ctx.facts.packages
+    if ctx.family is None:
+        if driver_traces(ctx) and ctx.target is None:
+            return say.skipped("this distribution's package manager is not one that is known here")
+        return say.broken(
+            "this distribution is not one that can be set up here; its driver must be installed by hand",
+            [cause("distribution-not-known", 0.9, ev("/etc/os-release", _os_name(ctx)))],
+        )
+    if isinstance(facts.lock_owner, str) and (facts.interrupted is True or facts.unfinished):
+        return say.unknown(
+            f"{facts.lock_owner} is at work on the package database: wait until it has finished, "
+            "then look again"
+        )
+    causes = _health(ctx) + _source(ctx)
+    if causes:
+        first = max(causes, key=lambda item: item.confidence)
+        return say.broken(_WORDS[first.cause], causes)
+    if isinstance(facts.installed, Unknown):
+        return say.unknown(f"the installed packages are not known: {facts.installed.reason}")
+    if ctx.target is not None and isinstance(facts.repositories, Unknown):
+        return say.unknown(f"the package sources are not known: {facts.repositories.reason}")
+    evidence = [ev("installation method", text) for text in facts.method_evidence]
+    method = facts.method.value if not isinstance(facts.method, Unknown) else "not known"
+    words = {"none": "no driver yet", "not known": "installation method not known"}
+    manager = ctx.family.manager.name
+    health = "healthy" if not isinstance(facts.unfinished, Unknown) else "no fault seen"
+    return say.ok(
+        f"{manager}: {health}, {len(facts.installed)} of its packages matter here, "
+        f"{words.get(method, f'driver from: {method}')}",
+        *evidence,
+    )
+
+
+def _os_name(ctx: Context) -> str:
+    return ctx.facts.os.reason if isinstance(ctx.facts.os, Unknown) else ctx.facts.os.name
+
+
+def _runfile_step(ctx: Context) -> Step:
+    return Step(
+        id="remove-runfile-driver",
+        rung="packages",
+        title="Remove the driver that the .run installer put here",
+        why="The .run installer and the package manager overwrite each other's files: versions then "
+        "differ after every update. One method must remain, and packages can be updated and undone.",
+        commands=(Command(("nvidia-uninstall", "--silent")),),
+        stops_workloads=True,
+        estimate_seconds=60,
+        risk="No GPU works until the packages are installed. Stop GPU workloads first.",
+        expect="nvidia-installer's own words; warnings about files that are gone already are harmless.",
+    )
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    family, facts = ctx.family, ctx.facts.packages
+    if family is None or ctx.outside_driver:
+        return ()
+    steps: list[Step | None] = []
+    unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
+    if unfinished or facts.interrupted is True:
+        steps.append(
+            Step(
+                id="mend-packages",
+                rung="packages",
+                title="Finish the interrupted installation",
+                why="A power cut or a failing script left packages half configured. Every later "
+                "installation stops at them, so they come first.",
+                commands=family.manager.mend(),
+                estimate_seconds=180,
+                risk="Scripts that failed before may fail again: then the log names the real fault "
+                "(headers, compiler, disk space).",
+            )
+        )
+    if facts.method in (InstallMethod.MIXED, InstallMethod.RUNFILE) and (
+        facts.method is InstallMethod.MIXED or ctx.target is not None
+    ):
+        steps.append(_runfile_step(ctx))
+    held = held_in_the_way(ctx)
+    if held:
+        steps.append(
+            Step(
+                id="unhold-driver",
+                rung="packages",
+                title="Release the hold on the old driver",
+                why="A held package can't be replaced, and the chosen driver replaces these as one set. "
+                "They are held again at the end.",
+                commands=(family.manager.unhold(held),),
+                undo=(family.manager.hold(held),),
+            )
+        )
+    return (*(step for step in steps if step is not None), *_source_steps(ctx))
+
+
+def _source_steps(ctx: Context) -> tuple[Step, ...]:
+    family, target = ctx.family, ctx.target
+    if family is None or target is None:
+        return ()
+    steps: list[Step | None] = []
+    components = needed_components(ctx)
+    if components:
+        steps.append(
+            change_step(
+                "enable-components",
+                "packages",
+                f"Switch on {listed(components)} in the package sources",
+                "The distribution keeps the NVIDIA driver in archive components that are off by "
+                "default, because they are not free software. Nothing else in the files changes.",
+                family.enable_components(ctx.facts, ctx.files, components),
+                expect="The files are rewritten with one more word in each line that needs it.",
+            )
+        )
+    repository = needed_repository(ctx)
+    if repository is not None and not isinstance(ctx.facts.os, Unknown):
+        steps.append(
+            change_step(
+                f"add-repository-{repository.id}",
+                "packages",
+                f"Add {repository.name}",
+                "The chosen driver comes from there. Its key is pinned by fingerprint and trusted for "
+                "this repository alone, so nobody else can sign packages for it.",
+                family.add_repository(repository, ctx.facts.os),
+                estimate_seconds=20,
+            )
+        )
+    unseen = _unseen_change(ctx)
+    if unseen is not None:
+        steps.append(
+            change_step(
+                "enable-components",
+                "packages",
+                f"Switch on {listed(unseen_components(ctx))}",
+                "The driver's packages need others from there (dkms). Whether they are on was not "
+                "seen; where they are, this changes nothing.",
+                unseen,
+                estimate_seconds=20,
+            )
+        )
+    refreshed = any(family.manager.refresh() in step.commands for step in steps if step is not None)
+    if (components or repository is not None) and not refreshed:
+        steps.append(refresh_step(ctx))
+    branch = family.prepare_branch(target.package)
+    if needs_module(ctx) or missing(ctx.facts, target.package.pin):
+        steps.append(
+            change_step(
+                "pin-branch",
+                "packages",
+                f"Keep the driver on branch {target.driver.branch}",
+                "The repository offers several branches. Without a pin the next update would jump to "
+                "the newest one.",
+                branch,
+                estimate_seconds=20,
+            )
+        )
+    return tuple(step for step in steps if step is not None)
+
+
+RUNG = Rung(
+    id="packages",
+    title="Package manager",
+    holds_when="The package database is healthy, one installation method is used, and the driver's "
+    "source is configured with its key pinned.",
+    teaches="Drivers come as packages. A half-configured database blocks every repair, and a .run "
+    "installer beside packages breaks the driver at the next update.",
+    check=check,
+    repair=repair,
+)

@@ -1,0 +1,236 @@
+"""From broken rungs to ordered steps. Pure: facts, target and report in, a plan out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder import libraries, packages
+from gpu_bringup.ladder.ladder import RUNGS
+from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
+from gpu_bringup.ladder.view import later
+from gpu_bringup.model.ladder import LadderReport, RungResult, State
+from gpu_bringup.model.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpu_bringup.ladder.base import Context
+
+FIRST_BOOT_RUNGS = ("gpu", "loaded", "devices", "nvml", "fabric", "cuda")
+BUILD_PACKAGES = ("headers", "compiler")
+"""Steps that may share one package manager run: nothing is built by either."""
+
+
+def _doesnt_hold(report: LadderReport) -> tuple[RungResult, ...]:
+    return tuple(r for r in report.rungs if r.state in (State.BROKEN, State.BLOCKED))
+
+
+def _nowhere_to_work(ctx: Context, report: LadderReport) -> bool:
+    """Would any step be in vain or unsafe: no place for a driver, no GPU and none planned?"""
+    broken = {result.id: result for result in _doesnt_hold(report)}
+    if "platform" in broken:
+        return True
+    gpu = broken.get("gpu")
+    return gpu is not None and any(item.cause == "no-gpu-found" for item in gpu.causes)
+
+
+def _no_driver_chosen(ctx: Context, report: LadderReport) -> bool:
+    """Nothing is installed and nothing was chosen: what the rungs lack depends on the choice."""
+    causes = (item.cause for item in report.rung("module").causes)
+    return ctx.target is None and "driver-not-installed" in causes
+
+
+def _unique(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """One step an id: the first stays where it is and takes over what the others complete."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        first = found.get(step.id)
+        if first is None:
+            found[step.id] = step
+            continue
+        why = first.why if step.why in first.why else f"{first.why} {step.why}"
+        done = tuple(dict.fromkeys((*first.done_when, *step.done_when)))
+        expect = first.expect if step.expect in first.expect else f"{first.expect} {step.expect}"
+        found[step.id] = replace(first, why=why, done_when=done, expect=expect)
+    return tuple(found.values())
+
+
+def _merge_installs(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Headers and compiler in one run of the package manager, where the first of them stood."""
+    parts = [step for step in steps if step.id in BUILD_PACKAGES and len(step.commands) == 1]
+    if len(parts) < 2:
+        return steps
+    merged = install_step(
+        ctx,
+        "build-environment",
+        parts[0].rung,
+        "Install kernel headers, compiler and dkms",
+        " ".join(step.why for step in parts),
+        tuple(name for step in parts for name in step.packages),
+        done_when=tuple(name for step in parts for name in step.done_when),
+        estimate_seconds=max(step.estimate_seconds for step in parts) + 30,
+        expect=parts[0].expect,
+    )
+    if merged is None:
+        return steps
+    return tuple(merged if step is parts[0] else step for step in steps if step not in parts[1:])
+
+
+def _without_repeats(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Leave out an installation whose packages an earlier step brings already."""
+    done: set[str] = set()
+    kept: list[Step] = []
+    for step in steps:
+        only_installs = bool(step.packages) and len(step.commands) == 1 and not step.writes
+        if not only_installs or not set(step.packages) <= done:
+            kept.append(step)
+        done |= set(step.packages)
+    return tuple(kept)
+
+
+def _refreshed(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Put one reading of the indexes before the first installation that has none before it."""
+    if ctx.family is None or (ctx.target is not None and ctx.target.source_kind == "local"):
+        return steps
+    refresh = ctx.family.manager.refresh()
+    for index, step in enumerate(steps):
+        if refresh in step.commands:
+            return steps
+        if step.packages:
+            extra = refresh_step(ctx)
+            return (*steps[:index], *((extra,) if extra else ()), *steps[index:])
+    return steps
+
+
+_RUNNING = frozenset({"loaded", "devices", "nvml", "fabric", "cuda", "containers"})
+"""Rungs whose steps need the driver to run: should one fail, the next boot is in order already."""
+
+
+def _rank(step: Step) -> int:
+    if step.id == REBOOT or step.reboot:
+        return 3
+    if step.id.startswith("initramfs-"):
+        return 1
+    return 2 if step.rung in _RUNNING else 0
+
+
+def _ordered(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """As the rungs gave them: what makes the next boot good first, then what runs now, a reboot last."""
+    return tuple(sorted(steps, key=_rank))
+
+
+_BY_HAND = {
+    "gpu-bound-to-vfio": "A GPU is reserved for passthrough to a virtual machine. Only you know whether "
+    "it shall stay so; if not, take its ids out of vfio-pci.ids (kernel command line, modprobe.d) and "
+    "reboot.",
+    "xid-79-fallen-off-bus": "A GPU fell off the bus: power the server off completely, check seating, "
+    "power and cooling, and start it again. A reset from here can't reach it.",
+    "xid-ecc-row-remap": "A GPU has memory errors: end its programs and reset it (nvidia-smi "
+    "--gpu-reset), or replace the board where remapping failed.",
+    "xid-119-gsp-timeout": "A GPU's own processor stopped answering: end its programs, reset it "
+    "(nvidia-smi --gpu-reset) or power-cycle, and update driver and firmware if it comes back.",
+    "xid-74-nvlink": "NVLink reports fatal errors: reset all GPUs of this board together, then reseat or "
+    "replace the board that the lines name.",
+    "rminit-failed-hardware": "The driver can't start a GPU: power the server off completely (not a warm "
+    "reboot) and start it again; if it stays so, swap slot or board.",
+    "bar-not-assigned": "The firmware gave the GPU no memory window: switch Above 4G Decoding on in the "
+    "firmware's settings.",
+    "pcie-link-degraded": "A PCIe link is narrower than it could be: reseat the board, check riser, slot "
+    "and the firmware's lane settings.",
+    "gpu-missing-in-nvml": "The driver leaves a GPU out: read the NVRM lines in the kernel's log, then "
+    "power-cycle the server.",
+    "gpu-wrong-results": "A GPU computes wrong results: take it out of service and have it replaced.",
+    "iommu-acs-p2p": "Direct traffic between GPUs is damaged: switch ACS off for the bridges between them "
+    "(or boot with iommu=pt), unless virtual machines need it.",
+    "mig-state": "MIG is on, but there are no instances: make them (nvidia-smi mig -cgi … -C), or switch "
+    "MIG off.",
+    "preempt-rt-kernel": "The driver refuses real-time kernels: boot the distribution's standard kernel.",
+    "kernel-not-installed": "The kernel to prepare is not installed: install it, or name another one.",
+    "module-blacklisted": "A file in modprobe.d keeps NVIDIA's modules out. Somebody put it there (often "
+    "prime-select or passthrough): remove it if it isn't wanted, then rebuild the initramfs.",
+    "dkms-build-api-break": "The installed driver does not compile on this kernel: choose a driver that "
+    "does (gpu-bringup recommend), or boot the previous kernel until then.",
+    "dkms-build-gpl-symbol": "The proprietary modules do not link on this kernel: choose the open ones or "
+    "a newer driver (gpu-bringup recommend).",
+    "gpu-not-supported-by-release": "The installed driver is older than this GPU: choose a newer one "
+    "(gpu-bringup recommend).",
+    "proprietary-module-on-open-only-gpu": "This GPU needs the open modules: choose a driver with them "
+    "(gpu-bringup recommend).",
+    "open-module-on-pre-turing": "This GPU needs the proprietary modules, branch 580 or older: choose such "
+    "a driver (gpu-bringup recommend).",
+    "driver-not-installed": "No driver was chosen yet: gpu-bringup recommend shows which fits, and "
+    "gpu-bringup apply installs it.",
+    "driver-libraries-missing": "The driver's libraries are missing: install the driver as a whole "
+    "(gpu-bringup apply).",
+    "distribution-not-known": "This distribution can't be set up from here: install its own NVIDIA "
+    "packages by hand; check and verification work all the same.",
+    "kernel-lockdown": "Policy demands signed modules (lockdown or module.sig_enforce): whether to relax "
+    "it is a security decision of yours; nothing is changed here.",
+}
+"""What only a person can do or decide, by cause."""
+
+_TARGET_MENDS = {
+    "dkms-build-api-break",
+    "dkms-build-gpl-symbol",
+    "gpu-not-supported-by-release",
+    "proprietary-module-on-open-only-gpu",
+    "open-module-on-pre-turing",
+    "driver-not-installed",
+    "driver-libraries-missing",
+}
+"""Causes that choosing a target takes care of."""
+
+
+def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """Why a broken rung has no step here."""
+    texts: list[str] = []
+    mended = {rung_id for step in steps for rung_id in (step.rung, *step.done_when)}
+    if ctx.target is not None:
+        mended |= {"module", "libraries"} if "module" in mended else set()
+    for result in _doesnt_hold(report):
+        for item in result.causes:
+            target_does = ctx.target is not None and item.cause in _TARGET_MENDS
+            if item.cause in _BY_HAND and result.state is State.BROKEN and not target_does:
+                texts.append(_BY_HAND[item.cause])
+        known = any(item.cause in _BY_HAND for item in result.causes)
+        if result.state is State.BROKEN and result.id not in mended and not known:
+            texts.append(f"{result.summary[:1].upper()}{result.summary[1:]}.")
+    texts += libraries.by_hand(ctx)
+    texts += packages.by_hand(ctx)
+    platform = ctx.facts.platform
+    if steps and platform.root is False and platform.sudo is False:
+        texts.append(
+            "These steps need root, and there is neither root nor sudo here: log in as root, or have "
+            "an administrator run them."
+        )
+    return tuple(dict.fromkeys(texts))
+
+
+def make_plan(ctx: Context, report: LadderReport) -> Plan:
+    """The steps that make every rung of ``report`` hold, in the order of the ladder.
+
+    Empty for a healthy host, and where the driver is provided from outside. Rungs that only a
+    person can mend, and those that are seen at the first boot, are named instead.
+    """
+    target = ctx.target.to_json() if ctx.target is not None else {}
+    first_boot: tuple[str, ...] = ()
+    if later(ctx):
+        first_boot = tuple(
+            r.id for r in report.rungs if r.state is State.SKIPPED and r.id in FIRST_BOOT_RUNGS
+        )
+    if ctx.outside_driver:
+        told = (
+            "The driver is provided from outside this system: whoever provides it must mend it.",
+        )
+        # No target: that driver will not be installed here.
+        return Plan({}, (), told if _doesnt_hold(report) else ())
+    if _nowhere_to_work(ctx, report):
+        return Plan(target, (), _blocked(ctx, report, ()), first_boot)
+    bad = {result.id for result in _doesnt_hold(report)}
+    if _no_driver_chosen(ctx, report):
+        bad &= {"packages"}
+    steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))
+    steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
+    steps = _refreshed(ctx, steps)
+    return Plan(target, steps, _blocked(ctx, report, steps), first_boot)

@@ -1,0 +1,103 @@
+"""The process that takes the steps of a run: ``python -m gpu_bringup.run.worker FOLDER``.
+
+It belongs to no terminal and to no session; whoever wants to see it reads the run's journal. All
+that it imports is imported before it begins, because the steps may replace what Python finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpu_bringup.errors import BringupError, ExitCode, RunLockedError
+from gpu_bringup.hosts.local import LocalHost
+from gpu_bringup.hosts.pty import PtySession
+from gpu_bringup.model.plan import Command
+from gpu_bringup.run import history, lock
+from gpu_bringup.run.control import ControlServer
+from gpu_bringup.run.journal import Journal, now
+from gpu_bringup.run.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+COMMANDS_RUN_ON = PtySession
+"""What ``LocalHost.open`` gives; named here so that it is loaded before the first step."""
+_STATUSES = {"done": ExitCode.OK, "reboot": ExitCode.REBOOT_NEEDED}
+
+
+def work(folder: Path) -> int:
+    """Take the steps of the run in ``folder``; returns the exit status.
+
+    Raises:
+        BringupError: the run can't be begun; nothing was changed.
+    """
+    plan = history.load_plan(folder)
+    info = history.load_info(folder)
+    run, since = folder.name, now()
+    with lock.hold(lock.worker_lock(folder), run=run, since=since):
+        journal = Journal(folder)
+        try:
+            with lock.hold(lock.host_lock(folder.parent.parent), run=run, since=since):
+                runner = Runner(
+                    LocalHost(),
+                    plan,
+                    folder,
+                    journal,
+                    label=str(info.get("label", "")),
+                    prelude=info.get("prelude", ()),
+                    mend=[Command.from_json(item) for item in info.get("mend", ())],
+                )
+                server = ControlServer(folder, runner.control, info.get("owner"))
+                _heed_signals(runner)
+                try:
+                    state = runner.run()
+                finally:
+                    server.close()
+        except RunLockedError as error:
+            journal.write("refused", message=str(error))
+            raise
+        finally:
+            journal.close()
+    return int(_STATUSES.get(state, ExitCode.FAILED))
+
+
+def _heed_signals(runner: Runner) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        # In a thread: the main one may hold the journal's lock just now.
+        threading.Thread(target=runner.cancel, name="stop").start()
+
+    def carry_on(number: int, frame: FrameType | None) -> None:
+        """A function, because an ignored signal would stay ignored in the commands."""
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, carry_on)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gpu_bringup.run.worker")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--detach", action="store_true", help="go on in the background")
+    options = parser.parse_args(arguments)
+    # An operator's umask of 077 would make package scripts write files that services can't read.
+    os.umask(0o022)
+    folder = options.folder.absolute()
+    os.chdir("/")
+    if options.detach and os.fork():
+        os._exit(0)
+    try:
+        return work(folder)
+    except BringupError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

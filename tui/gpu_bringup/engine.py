@@ -6,22 +6,25 @@ asks; what takes time reports through a callback.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_bringup.model.answers import Answers
-from gpu_bringup.model.catalogue import Catalogue
-from gpu_bringup.model.facts import Facts
-from gpu_bringup.model.ladder import LadderReport
-from gpu_bringup.model.plan import Plan
-from gpu_bringup.model.target import Recommendation, Target
-
 if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
     from gpu_bringup.hosts.base import Host
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.answers import Answers
+    from gpu_bringup.model.catalogue import Catalogue
+    from gpu_bringup.model.facts import Facts
+    from gpu_bringup.model.ladder import LadderReport
+    from gpu_bringup.model.plan import Command, Plan
+    from gpu_bringup.model.target import Recommendation, Target
+    from gpu_bringup.model.trial import BuildEvidence, TrialEvent
     from gpu_bringup.run.follow import Follower
+    from gpu_bringup.run.history import RunInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,15 @@ class Situation:
     """A host as it was found, and what to make of it."""
 
     facts: Facts
+    context: Context
     report: LadderReport
-    target: Target | None = None
+    plan: Plan
+    recommendation: Recommendation | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an operator must be told loudly."""
+        return self.recommendation.notes if self.recommendation else ()
 
 
 ObserverDone = Callable[[str, float], None]
@@ -70,28 +80,83 @@ def observe(host: Host, *, deep: bool = False, done: ObserverDone | None = None)
     return collect(host, deep=deep, done=done)
 
 
-def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Recommendation:
-    """Choose a target. ``facts`` may be None where ``answers`` describes the host by flags."""
-    from gpu_bringup.recommend import recommend as choose
+def described(answers: Answers, catalogue: Catalogue) -> Facts:
+    """Facts of a host that the answers describe: fresh, with the usual kernel meta package.
 
-    return choose(facts, answers, catalogue)
+    Raises:
+        InputError: the description can't be understood.
+    """
+    from gpu_bringup.facts.described import described_facts, described_os
+    from gpu_bringup.families.detect import family_for
+
+    family = family_for(described_os(answers, catalogue))
+    metas = family.kernel_meta_packages(answers.kernel) if family and answers.kernel else ()
+    return described_facts(answers, catalogue, metas)
+
+
+def remembered_builds() -> tuple[BuildEvidence, ...]:
+    """What trial builds on this host have shown."""
+    from gpu_bringup.evidence import load_evidence
+    from gpu_bringup.paths import state_folder
+
+    return load_evidence(state_folder())
+
+
+def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Recommendation:
+    """Choose a target. ``facts`` may be None where ``answers`` describes the host by flags.
+
+    A driver that is installed, complete and not ruled out stays the choice: the tool mends what is
+    there, and changes branches only when told to.
+    """
+    from gpu_bringup.recommend import recommend as choose
+    from gpu_bringup.settled import prefer_installed
+
+    recommendation = choose(facts, answers, catalogue, remembered_builds())
+    if facts is None or answers.driver or answers.flavour:
+        return recommendation
+    return prefer_installed(recommendation, facts)
+
+
+def examine(host: Host | None, facts: Facts, answers: Answers, catalogue: Catalogue) -> Situation:
+    """Recommend, climb the ladder and plan, all without touching the host."""
+    recommendation = recommend(facts, answers, catalogue)
+    return situation(host, facts, catalogue, recommendation)
+
+
+def situation(
+    host: Host | None, facts: Facts, catalogue: Catalogue, recommendation: Recommendation
+) -> Situation:
+    """Ladder and plan for a recommendation that was made (and perhaps proven) before."""
+    target = recommendation.chosen.target if recommendation.chosen else None
+    ctx = context(host, facts, catalogue, target)
+    report = check(ctx)
+    chosen = with_sizes(plan(ctx, report), recommendation.sizes)
+    return Situation(facts, ctx, report, chosen, recommendation)
+
+
+def with_sizes(chosen: Plan, sizes: tuple[tuple[str, int, int], ...]) -> Plan:
+    """The plan with what its install steps download and keep, where a trial told."""
+    left = {rung: (download, kept) for rung, download, kept in sizes}
+    steps = []
+    for step in chosen.steps:
+        if step.packages and step.rung in left:
+            download, kept = left.pop(step.rung)
+            step = replace(step, download_bytes=download, installed_bytes=kept)
+        steps.append(step)
+    return replace(chosen, steps=tuple(steps))
 
 
 def context(
-    host: Host, facts: Facts, catalogue: Catalogue, target: Target | None = None
+    host: Host | None, facts: Facts, catalogue: Catalogue, target: Target | None = None
 ) -> Context:
     """What the rungs look at; reads the package sources' texts, which editing needs."""
     from gpu_bringup.families.detect import family_for
+    from gpu_bringup.families.source_files import read_source_files
     from gpu_bringup.ladder.base import Context
     from gpu_bringup.model.unknown import Unknown
 
     family = None if isinstance(facts.os, Unknown) else family_for(facts.os)
-    files: dict[str, str] = {}
-    if not isinstance(facts.packages.repositories, Unknown):
-        for path in {repository.file for repository in facts.packages.repositories}:
-            text = host.read_text(path)
-            if isinstance(text, str):
-                files[path] = text
+    files = read_source_files(host, facts) if host is not None else {}
     return Context(facts=facts, catalogue=catalogue, target=target, family=family, files=files)
 
 
@@ -114,14 +179,82 @@ def with_target(ctx: Context, target: Target | None) -> Context:
     return replace(ctx, target=target)
 
 
-def apply(chosen: Plan, *, label: str, prelude: list[dict[str, object]] | None = None) -> Follower:
+def prove(
+    host: Host,
+    facts: Facts,
+    answers: Answers,
+    catalogue: Catalogue,
+    recommendation: Recommendation,
+    *,
+    report: Callable[[TrialEvent], None],
+    cancelled: threading.Event | None = None,
+) -> Recommendation:
+    """Resolve and compile candidates, best first, until one is proven; changes nothing on the host.
+
+    The result's chosen candidate is the first that the package manager can install and whose
+    modules compile for every kernel of the target; ``refused`` when none does.
+    """
+    from gpu_bringup.trial import prove_candidates
+
+    return prove_candidates(
+        host, facts, answers, catalogue, recommendation, report=report, cancelled=cancelled
+    )
+
+
+def apply(
+    chosen: Plan,
+    *,
+    label: str,
+    prelude: list[dict[str, object]] | None = None,
+    mend: Sequence[Command] = (),
+    ask: Callable[[str], str | None] | None = None,
+) -> Follower:
     """Start a run of the plan in a process of its own and follow it.
 
-    ``prelude``: journal events of what was proven before (trial builds).
+    ``prelude``: journal events of what was proven before (trial builds). ``mend``: the package
+    manager's ``mend()``, kept for a run that is resumed after a crash. ``ask``: gets sudo's password
+    where this process is not root; None: sudo must not need one.
 
     Raises:
         RunLockedError: another run is under way.
+        RefusedError: it needs root, and there is no way to become it.
     """
     from gpu_bringup.run.start import start_run
 
-    return start_run(chosen, label=label, prelude=prelude or [])
+    return start_run(chosen, label=label, prelude=prelude or [], mend=mend, ask=ask)
+
+
+def refuse_beside_another() -> None:
+    """Ask before long work whether a run is under way that ``apply`` would be refused for.
+
+    Raises:
+        RunLockedError: there is one.
+    """
+    from gpu_bringup.run.start import refuse_beside_another as refuse
+
+    refuse()
+
+
+def list_runs() -> list[RunInfo]:
+    """All runs on this host, oldest first."""
+    from gpu_bringup.run.start import list_runs as found
+
+    return found()
+
+
+def undo(run_id: str | None = None) -> Plan:
+    """The steps that take a run back; without a name the newest.
+
+    Raises:
+        InputError: there is no such run.
+        RefusedError: it is under way.
+    """
+    from gpu_bringup.run.start import find_run
+    from gpu_bringup.run.undo import undo_plan
+
+    return undo_plan(find_run(run_id))
+
+
+def installs_driver(plan: Plan) -> bool:
+    """Does the plan bring a driver onto the host (and is therefore worth a trial build)?"""
+    return any(step.rung == "module" and step.commands for step in plan.steps)

@@ -1,0 +1,189 @@
+"""The command line: only argparse and the standard library are imported here.
+
+Each command's module is imported when it is called, so that ``--help`` costs what Python costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpu_bringup import __version__
+from gpu_bringup.commands import faults
+from gpu_bringup.errors import BringupError, ExitCode
+
+_SCENARIOS = "long-term-stable, new-hardware, kubernetes, compliance"
+
+_EPILOG = """\
+exit status:
+  0  healthy, recommended, builds, done, or nothing left to do
+  1  something is broken, a step failed, or nothing could be found
+  2  bad usage or bad input; the message names the file and the place in it
+  3  a reboot is needed; run the same command again after it
+  4  refused: going on would be unsafe, or this host isn't supported
+
+Start without a command for the wizard (full screen). Nothing is changed before you confirm.
+"""
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("everywhere")
+    group.add_argument(
+        "--host", type=Path, metavar="FILE", help="look at a record, not this machine"
+    )
+    group.add_argument("--profiles", type=Path, metavar="DIR", help="further profiles and data")
+    group.add_argument("--lang", metavar="LANGUAGE", help="language of the texts")
+    group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR is honoured)")
+    return common
+
+
+def _json() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parent.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    return parent
+
+
+def _wish() -> argparse.ArgumentParser:
+    wish = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = wish.add_argument_group("what is wanted, and for which host")
+    group.add_argument(
+        "--gpu", action="append", metavar="NAME|10de:XXXX", help="plan for this GPU (repeatable)"
+    )
+    group.add_argument("--scenario", metavar="NAME", help=_SCENARIOS)
+    group.add_argument("--framework", metavar="NAME[:VERSION]", help="inference framework, as vllm")
+    group.add_argument(
+        "--source",
+        choices=("distribution", "nvidia-repository", "local"),
+        help="where the driver shall come from (default: whatever suits best)",
+    )
+    group.add_argument("--packages", metavar="DIR", help="folder of packages for --source local")
+    group.add_argument(
+        "--kernel", metavar="RELEASE", help="prepare this kernel release, also one not running"
+    )
+    group.add_argument("--driver", metavar="BRANCH|VERSION", help="insist on this driver")
+    group.add_argument("--flavour", choices=("open", "proprietary"), help="insist on this flavour")
+    group.add_argument(
+        "--os", metavar="ID:VERSION", help="describe a host instead of looking at one"
+    )
+    group.add_argument(
+        "--secure-boot", choices=("on", "off"), help="with --os: its Secure Boot state"
+    )
+    group.add_argument("--today", metavar="YYYY-MM-DD", help="judge ends of support as of this day")
+    return wish
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    common, as_json, wish = _common(), _json(), _wish()
+    parser = argparse.ArgumentParser(
+        prog="gpu-bringup",
+        description="Make a Linux server ready for large-model inference on NVIDIA GPUs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common, wish],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gpu-bringup {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=text, parents=[common, *parents], allow_abbrev=False
+        )
+
+    check = add(
+        "check", "look at the ladder of this host, say what is broken and why", as_json, wish
+    )
+    check.add_argument(
+        "--deep", action="store_true", help="let every GPU prove itself (seconds each)"
+    )
+    add("recommend", "which kernel, driver, modules and CUDA, and why", as_json, wish)
+    compat = add("compat", "does this driver build on this kernel", as_json)
+    compat.add_argument("--driver", required=True, metavar="VERSION")
+    compat.add_argument("--kernel", required=True, metavar="RELEASE")
+    compat.add_argument("--flavour", choices=("open", "proprietary"))
+    compat.add_argument("--os", metavar="ID:VERSION")
+    plan = add("plan", "the steps that would be taken", as_json, wish)
+    plan.add_argument(
+        "--format",
+        choices=("text", "json", "shell", "markdown", "ansible"),
+        default="text",
+        help="how to write the plan (default: text)",
+    )
+    plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to this file")
+    apply = add("apply", "take the steps (the same engine as the wizard, no screen)", as_json, wish)
+    apply.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    undo = add("undo", "take back what a run changed", as_json)
+    undo.add_argument("run", nargs="?", metavar="RUN", help="run to take back (default: the last)")
+    undo.add_argument("--list", action="store_true", help="list the runs of this host")
+    undo.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    # A record is JSON with the option or without.
+    record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
+    record.add_argument("-o", "--output", type=Path, metavar="FILE", help="file (default: -)")
+    profiles = add("profiles", "list, show or validate scenarios and data", as_json)
+    profiles.add_argument("action", choices=("list", "show", "validate"))
+    profiles.add_argument("name", nargs="?", help="what to show, or the file or folder to validate")
+    return parser
+
+
+def _plain_error(error: BringupError) -> int:
+    from gpu_bringup.commands.output import say
+
+    try:
+        say(f"gpu-bringup: {error.message}")
+        for line in (error.meaning, error.hint):
+            if line:
+                say(f"  {line}")
+    except OSError:
+        # Nobody reads the messages; the exit status still tells.
+        faults.give_up(sys.stderr)
+    return int(error.exit_code)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit:
+        faults.flush()
+        raise
+    faults.catch_in_threads()
+    language = getattr(arguments, "lang", None)
+    if language:
+        from gpu_bringup.i18n import use_language
+
+        use_language(language)
+    if getattr(arguments, "no_color", False):
+        os.environ["NO_COLOR"] = "1"
+    module = importlib.import_module(f"gpu_bringup.commands.{arguments.command or 'wizard'}")
+    status = int(module.run(arguments))
+    faults.flush()
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status (see ``errors.ExitCode``)."""
+    sys.excepthook = faults.unexpected
+    faults.prepare_streams()
+    try:
+        return _run(argv)
+    except BringupError as error:
+        return _plain_error(error)
+    except KeyboardInterrupt:
+        faults.stopped()
+        return int(ExitCode.FAILED)
+    except BrokenPipeError:
+        return faults.nobody_reads()
+    except OSError as error:
+        told = faults.no_space(error)
+        if told is None:
+            raise
+        return _plain_error(told)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

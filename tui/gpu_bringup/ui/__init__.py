@@ -1,0 +1,1 @@
+"""The wizard's screens: the only place that draws. They show and ask, and decide nothing."""

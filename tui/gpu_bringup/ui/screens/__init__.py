@@ -1,0 +1,1 @@
+"""Screens that cover the whole terminal or lie over it as a dialog."""

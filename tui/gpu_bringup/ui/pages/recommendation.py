@@ -1,0 +1,105 @@
+"""Step 3: the chosen driver, why, and what else there would be."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from gpu_bringup import engine
+from gpu_bringup.engine import Situation
+from gpu_bringup.i18n import tr
+from gpu_bringup.ui import background
+from gpu_bringup.ui.background import Outcome
+from gpu_bringup.ui.choice_text import reason_items, target_card
+from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.pages.base import Page
+from gpu_bringup.ui.widgets.item_list import ItemList
+from gpu_bringup.ui.widgets.why_pane import WhyPane
+from gpu_bringup.ui.words import paragraphs
+
+
+class RecommendationPage(Page):
+    """Asks the engine anew when an answer was changed."""
+
+    STEP = "recommendation"
+
+    DEFAULT_CSS = """
+    RecommendationPage #target { height: auto; max-height: 60%; margin-bottom: 1; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="target")
+        with Horizontal():
+            yield ItemList(id="reasons")
+            yield WhyPane()
+
+    def enter(self) -> None:
+        if self.wizard.situation is not None:
+            self._show()
+            return
+        wizard, facts = self.wizard, self.wizard.facts
+        if facts is None:
+            self.query_one("#target", Static).update(
+                tr("The server was not looked at yet: go back.")
+            )
+            return
+        self.query_one("#target", Static).update(tr("Weighing the candidates ..."))
+        answers = wizard.answers
+
+        def weigh() -> Situation:
+            return engine.examine(wizard.host, facts, answers, wizard.catalogue)
+
+        def weighed(outcome: Outcome[Situation]) -> None:
+            # An answer may have been changed meanwhile: then this result is nobody's.
+            if wizard.answers is not answers or not self.is_mounted:
+                return
+            if outcome.value is None:
+                text = Content.styled(str(outcome.error), "bold $text-error")
+                self.query_one("#target", Static).update(text)
+                self.query_one("#reasons", ItemList).show([])
+                return
+            wizard.situation = outcome.value
+            self._show()
+            self.post_message(self.Changed())
+
+        background.start(self, weigh, weighed, "weigh")
+
+    def blocked(self) -> str:
+        situation = self.wizard.situation
+        if situation is None:
+            return tr("there is no recommendation yet; go back and look at the answers")
+        return ""
+
+    def help(self) -> Detail:
+        return Detail(
+            tr("Choice: which driver, and why"),
+            paragraphs(
+                [
+                    tr(
+                        "Every driver that this system can get was held against every rule: the GPU, the "
+                        "kernel, how long the branch is supported, the framework, Secure Boot. What no rule "
+                        "forbids was put in order; the first is the choice."
+                    ),
+                    tr(
+                        "ok: the rule is kept. AGAINST: it is not. unknown: nobody can say from here; the "
+                        "trial build (the next step) finds out. Lines with ! are to be read before going on."
+                    ),
+                    tr(
+                        "Enter opens a line: the whole reason with its source. b changes an answer."
+                    ),
+                ]
+            ),
+        )
+
+    def _show(self) -> None:
+        situation = self.wizard.situation
+        if situation is None or situation.recommendation is None:
+            return
+        recommendation = situation.recommendation
+        self.wizard.stale.discard(self.STEP)
+        self.query_one("#target", Static).update(target_card(recommendation))
+        reasons = self.query_one("#reasons", ItemList)
+        reasons.show(reason_items(recommendation, self.wizard.catalogue))
+        self.show_why(reasons)

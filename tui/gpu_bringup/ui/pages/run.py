@@ -1,0 +1,418 @@
+"""Step 6: the steps are taken; their output as it comes, and the running one explained."""
+
+from __future__ import annotations
+
+import queue
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+
+from gpu_bringup import engine
+from gpu_bringup.errors import BringupError
+from gpu_bringup.i18n import tr
+from gpu_bringup.model.plan import Plan
+from gpu_bringup.run.follow import Follower
+from gpu_bringup.ui import background
+from gpu_bringup.ui.background import Outcome
+from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.log_tail import LogTail
+from gpu_bringup.ui.pages.base import Page
+from gpu_bringup.ui.run_model import RunModel, now_seconds
+from gpu_bringup.ui.screens.ask import AskScreen
+from gpu_bringup.ui.screens.choose import ChooseScreen, Way
+from gpu_bringup.ui.screens.detail import DetailScreen
+from gpu_bringup.ui.screens.log import LogScreen, ask_search
+from gpu_bringup.ui.state import Wizard
+from gpu_bringup.ui.widgets.line import Line
+from gpu_bringup.ui.widgets.progress_line import ProgressLine
+from gpu_bringup.ui.widgets.run_steps import RunSteps, explanation, steps_text
+from gpu_bringup.ui.widgets.tail_view import TailView
+from gpu_bringup.ui.words import WARN, clock, paragraphs
+
+_POLL = 1 / 10
+_SHOWN_EVERY = 0.5
+"""Seconds between two drawings of times and bars when nothing happens."""
+_ALIVE_EVERY = 1.0
+_ATTACHED_BYTES = 256 * 1024
+"""How much of a running command's log is shown when one comes back to it."""
+
+
+class RunPage(Page):
+    """Follows a run. The run is a process of its own: this page may go and come back."""
+
+    STEP = "run"
+    BINDINGS = [
+        Binding("x", "stop", "Stop"),
+        Binding("slash", "search", "Search", key_display="/"),
+        Binding("l", "log", "Full log"),
+        Binding("d", "details", "Steps and why"),
+        Binding("i", "answer", "Answer"),
+    ]
+
+    DEFAULT_CSS = """
+    RunPage #run-notice { color: $text-warning; }
+    RunPage #run-command { color: $text-accent; }
+    RunPage #run-state { color: $muted; }
+    """
+
+    class Ended(Message):
+        """The run has ended, or its process is gone."""
+
+        def __init__(self, model: RunModel) -> None:
+            super().__init__()
+            self.model = model
+
+    def __init__(self, wizard: Wizard) -> None:
+        super().__init__(wizard)
+        self.model = RunModel()
+        self._tail: LogTail | None = None
+        self._timer: Timer | None = None
+        self._quiet = 0.0
+        self._since_shown = 0.0
+        self._asked: tuple[str, bool] | None = None
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            with Vertical():
+                yield Line(id="run-head")
+                yield Line(id="run-command")
+                yield ProgressLine(id="run-progress")
+                yield Line(id="run-notice")
+                yield TailView(id="run-output")
+                yield Line(id="run-state")
+            yield RunSteps()
+
+    def first_focus(self) -> None:
+        self.query_one(TailView).focus()
+
+    def enter(self) -> None:
+        self._show()
+
+    @property
+    def running(self) -> bool:
+        return self.wizard.run_state == "running"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "stop":
+            return self.running and not self.model.stopping
+        if action == "log":
+            return bool(self.model.log)
+        if action == "answer":
+            return self.running and self.model.prompt is not None
+        if action == "search":
+            return self._tail is not None
+        return True
+
+    def blocked(self) -> str:
+        if self._starting or self.running:
+            return tr("the steps are being taken; x stops them, q leaves them running")
+        if self.wizard.recorded or self.wizard.plan is None or self.wizard.plan.empty:
+            return ""
+        return (
+            "" if self.wizard.run_state == "done" else tr("go back to the plan and press a there")
+        )
+
+    def help(self) -> Detail:
+        return Detail(
+            tr("Run: the steps are taken"),
+            paragraphs(
+                [
+                    tr(
+                        "The steps run in a process of their own. If this terminal or the connection goes "
+                        "away, they go on; start gpu-bringup again to see them."
+                    ),
+                    tr(
+                        "Arrows scroll the output, End follows it again, / searches, w wraps long lines, "
+                        "l shows the whole log. d says which steps there are and why this one is taken."
+                    ),
+                    tr(
+                        "x stops after the command that is safe to stop at: the package manager is always "
+                        "let finish, so that nothing is left half installed. q leaves the wizard; the run "
+                        "goes on."
+                    ),
+                ]
+            ),
+        )
+
+    # --- the run
+
+    def begin(self, plan: Plan, *, undoing: bool = False) -> None:
+        """Start taking the steps of a plan."""
+        wizard, ask = self.wizard, self._password_asker()
+        label = "undo" if undoing else wizard.host.label
+        prelude: list[dict[str, object]] = [
+            {"event": "trial", **event.to_json()} for event in wizard.trials
+        ]
+        family = wizard.situation.context.family if wizard.situation else None
+        mend = family.manager.mend() if family else ()
+        self._clear(undoing)
+
+        def take() -> Follower:
+            shown = [] if undoing else prelude
+            return engine.apply(plan, label=label, prelude=shown, mend=mend, ask=ask)
+
+        background.start(self, take, self._started, "apply")
+        self._show()
+
+    def resume(self, run_id: str) -> None:
+        """Go on with a run that broke off, failed or waited for a reboot."""
+        from gpu_bringup.run.start import resume_run
+
+        ask = self._password_asker()
+        self._clear(self.wizard.undoing)
+
+        def go_on() -> Follower:
+            # From its beginning, so that the steps that are done are shown as done.
+            return Follower(resume_run(run_id, ask=ask).folder)
+
+        background.start(self, go_on, self._started, "resume")
+        self._show()
+
+    def attach(self, follower: Follower) -> None:
+        """Show a run that is under way."""
+        self._clear(False)
+        self._started(Outcome(value=follower))
+
+    def _clear(self, undoing: bool) -> None:
+        self.model = RunModel()
+        self._tail = None
+        self._starting = True
+        self.wizard.undoing = undoing
+        self.wizard.run_state = ""
+        self.query_one(TailView).clear()
+
+    def _password_asker(self) -> Callable[[str], str | None]:
+        """What the engine calls, in its own thread, when sudo wants a password."""
+        app = self.app
+
+        def ask(prompt: str) -> str | None:
+            answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+            background.hand_over(app, lambda: self._ask_password(prompt, answers))
+            return answers.get()
+
+        return ask
+
+    def _ask_password(self, prompt: str, answers: queue.SimpleQueue[str | None]) -> None:
+        self.app.push_screen(
+            AskScreen(
+                prompt.strip() or tr("sudo asks for your password"),
+                tr("It goes to sudo only; it is never logged or saved."),
+                secret=True,
+            ),
+            answers.put,
+        )
+
+    def _started(self, outcome: Outcome[Follower]) -> None:
+        self._starting = False
+        if outcome.value is None:
+            assert outcome.error is not None
+            self.wizard.run_state = "failed"
+            self.model.ended = {
+                "event": "run-ended",
+                "state": "not-started",
+                "message": str(outcome.error),
+            }
+            self.post_message(self.Ended(self.model))
+            return
+        self.wizard.follower = outcome.value
+        self.wizard.run_state = "running"
+        self._quiet = 0.0
+        self._timer = self.set_interval(_POLL, self._poll)
+        self.post_message(self.Changed())
+
+    def _poll(self) -> None:
+        follower = self.wizard.follower
+        if follower is None or not self.running:
+            return
+        events = follower.poll()
+        for event in events:
+            self._take(event)
+        self._read()
+        if events:
+            self._quiet = 0.0
+        else:
+            self._quiet += _POLL
+        if self.model.ended is None and self._quiet >= _ALIVE_EVERY:
+            self._quiet = 0.0
+            if not follower.alive():
+                # What it wrote between the last poll and its end comes first.
+                for event in follower.poll():
+                    self._take(event)
+                if self.model.ended is None:
+                    self.model.take({"event": "run-lost", "text": _lost()})
+        self._since_shown += _POLL
+        if events or self._since_shown >= _SHOWN_EVERY:
+            self._since_shown = 0.0
+            self._show()
+        if self.model.ended is not None:
+            self._finish()
+        elif self.model.prompt is None:
+            self._asked = None
+        elif self._asked is None:
+            self.action_answer()
+
+    def _take(self, event: dict[str, object]) -> None:
+        before = self.model.log
+        kind = event.get("event")
+        self.model.take(event)
+        if kind == "command-started":
+            self._read()
+            follower = self.wizard.follower
+            assert follower is not None
+            path = follower.folder / self.model.log
+            self._tail = LogTail(path, last=_ATTACHED_BYTES)
+            line = "$ " + shlex.join(self.model.argv)
+            self.query_one(TailView).add_lines([f"\x1b[36m{line}\x1b[0m"])
+        elif kind == "step-started":
+            self.query_one(TailView).add_lines(["", f"\x1b[1m== {event.get('title', '')}\x1b[0m"])
+        if before != self.model.log or kind in ("prompt", "prompt-closed", "cancel-requested"):
+            self.screen.refresh_bindings()
+
+    def _read(self) -> None:
+        if self._tail is not None:
+            view = self.query_one(TailView)
+            lines = self._tail.read()
+            if lines:
+                view.add_lines(lines)
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._read()
+        assert self.model.ended is not None
+        self.wizard.run_state = str(self.model.ended.get("state", "failed"))
+        if self.wizard.run_state == "done" and not self.wizard.undoing:
+            self.wizard.done.add(self.STEP)
+        self.post_message(self.Changed())
+        self.post_message(self.Ended(self.model))
+
+    # --- what is shown
+
+    def _show(self) -> None:
+        model, now = self.model, now_seconds()
+        self.query_one("#run-head", Line).show(self._head(now))
+        command = f"$ {shlex.join(model.argv)}" if model.argv else ""
+        self.query_one("#run-command", Line).show(command)
+        text = model.text
+        if self.running:
+            self.query_one(ProgressLine).progress(
+                model.overall(), text, model.remaining_seconds(now)
+            )
+        notice = model.notice
+        if model.prompt is not None:
+            notice = tr("The command asks: {text}   i answers it").format(text=model.prompt[0])
+        self.query_one("#run-notice", Line).show(notice)
+        view = self.query_one(TailView)
+        follows = tr("following") if view.following else tr("scrolled up; End follows again")
+        log = f"   {tr('log')}: {Path(model.log).name}" if model.log else ""
+        self.query_one("#run-state", Line).show(
+            tr("line {number}, {follows}").format(number=f"{view.total:,}", follows=follows) + log
+        )
+        self.query_one(RunSteps).show(model, now)
+
+    def _head(self, now: float) -> Content:
+        model, wizard = self.model, self.wizard
+        if self._starting:
+            return Content.styled(tr("Starting ..."), "bold")
+        current = model.current
+        if current is None:
+            if wizard.recorded:
+                return Content(tr("This is a record: nothing can be run here. n goes on."))
+            if wizard.plan is not None and wizard.plan.empty:
+                return Content(tr("There is nothing to do here. n goes on to the verification."))
+            return Content(tr("Nothing was started yet: go back to the plan and press a there."))
+        if model.ended is not None:
+            return Content.styled(str(model.ended.get("message", "")), "bold")
+        word = tr("Taking back, step") if wizard.undoing else tr("Step")
+        head = f"{word} {model.position} / {len(model.steps)}: {current.title}"
+        stop = Content.styled(tr("  stopping"), f"bold {WARN}") if model.stopping else Content("")
+        return Content.assemble((head, "bold"), f"  {clock(current.seconds(now))}", stop)
+
+    # --- keys
+
+    def action_answer(self) -> None:
+        prompt, follower = self.model.prompt, self.wizard.follower
+        if prompt is None or follower is None:
+            return
+        text, secret = prompt
+        self._asked = prompt
+        note = (
+            tr("It goes to the command only; it is never logged or saved.")
+            if secret
+            else tr("The command waits for it.")
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer is None:
+                # It stays unanswered until "i": otherwise the question would come back at once.
+                self.screen.refresh_bindings()
+                return
+            self.model.prompt = None
+            try:
+                follower.answer(answer)
+            except BringupError as error:
+                self.notify(str(error), severity="warning")
+
+        self.app.push_screen(
+            AskScreen(text.strip() or tr("An answer"), note, secret=secret), answered
+        )
+
+    def action_stop(self) -> None:
+        follower = self.wizard.follower
+        if follower is None:
+            return
+        ways = (
+            Way("no", tr("no, let it go on"), ""),
+            Way(
+                "yes",
+                tr("yes, stop at the next safe point"),
+                tr("what is done stays done; it can be gone on with, or taken back"),
+            ),
+        )
+
+        def answered(chosen: str | None) -> None:
+            if chosen != "yes":
+                return
+            try:
+                follower.cancel()
+            except BringupError as error:
+                self.notify(str(error), severity="warning")
+
+        self.app.push_screen(
+            ChooseScreen(
+                tr("Stop the run?"),
+                tr(
+                    "A package manager or a module build is never killed: that would leave something half "
+                    "installed. The run stops when the command that is running is through."
+                ),
+                ways,
+            ),
+            answered,
+        )
+
+    def action_search(self) -> None:
+        ask_search(self.screen, self.query_one(TailView))
+
+    def action_log(self) -> None:
+        follower = self.wizard.follower
+        if follower is not None and self.model.log:
+            self.app.push_screen(LogScreen(follower.folder / self.model.log))
+
+    def action_details(self) -> None:
+        body = paragraphs([steps_text(self.model, now_seconds()), explanation(self.model)])
+        self.app.push_screen(DetailScreen(Detail(tr("The steps, and why this one is taken"), body)))
+
+
+def _lost() -> str:
+    return tr(
+        "The process that takes the steps is gone before the run's end (killed, out of memory, power "
+        "cut). What was done stays done and is in the journal."
+    )

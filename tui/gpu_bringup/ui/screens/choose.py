@@ -1,0 +1,111 @@
+"""A question with a few answers: numbers or arrows, Enter takes, Esc leaves it as it is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from gpu_bringup.ui.screens.base import Dialog
+from gpu_bringup.ui.widgets.marked_list import MarkedList
+from gpu_bringup.ui.words import MUTED
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One answer."""
+
+    id: str
+    label: str
+    about: str = ""
+
+
+class Ways(MarkedList):
+    """Numbered answers.
+
+    Args:
+        width: columns of the terminal.
+        brief: leave out what there is to say about each, where rows are scarce.
+    """
+
+    BINDINGS = [Binding("enter", "select", "Take it", key_display="Enter")]
+
+    DEFAULT_CSS = """
+    Ways { height: auto; max-height: 16; }
+    """
+
+    def __init__(
+        self, ways: Sequence[Way], *, width: int, chosen: str = "", brief: bool = False
+    ) -> None:
+        lines = [self._line(number, way, width, brief) for number, way in enumerate(ways, 1)]
+        super().__init__(*(Option(line, id=way.id) for line, way in zip(lines, ways, strict=True)))
+        self._ids = [way.id for way in ways]
+        self._chosen = chosen
+
+    @staticmethod
+    def _line(number: int, way: Way, width: int, brief: bool) -> Content:
+        line = Content.assemble((f"{number}  ", "bold"), way.label)
+        # Wrapped here, so that what follows stands below the label and not below its number.
+        room = max(30, min(width, 96) - 10)
+        for row in () if brief else textwrap.wrap(way.about, room):
+            line += Content.styled(f"\n   {row}", MUTED)
+        return line
+
+    def on_mount(self) -> None:
+        if self._chosen in self._ids:
+            self.highlighted = self._ids.index(self._chosen)
+        elif self._ids:
+            self.highlighted = 0
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key.isdecimal() and 1 <= int(event.key) <= len(self._ids):
+            event.stop()
+            self.highlighted = int(event.key) - 1
+            self.action_select()
+
+
+class ChooseScreen(Dialog["str | None"]):
+    """Returns the id of the chosen answer; None: left as it was."""
+
+    BINDINGS = [
+        Binding("escape,q", "close", "Leave it", key_display="Esc"),
+        Binding("1,2,3,4,5,6,7,8,9", "nothing", "Choose", key_display="1-9"),
+    ]
+
+    DEFAULT_CSS = """
+    ChooseScreen .question { text-style: bold; }
+    ChooseScreen .about { margin-bottom: 1; height: auto; max-height: 12; }
+    """
+
+    def __init__(
+        self, question: str, about: Content | str, ways: Sequence[Way], *, chosen: str = ""
+    ) -> None:
+        super().__init__()
+        self._question = question
+        self._about = about
+        self._ways = ways
+        self._chosen = chosen
+
+    def contents(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static(self._question, classes="question", markup=False)
+            with VerticalScroll(classes="about", can_focus=False):
+                yield Static(self._about, markup=False)
+            yield Ways(self._ways, width=self.app.size.width, chosen=self._chosen)
+
+    def on_mount(self) -> None:
+        self.query_one(Ways).focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_close(self) -> None:
+        self.dismiss(None)

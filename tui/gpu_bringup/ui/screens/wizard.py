@@ -1,0 +1,323 @@
+"""The wizard's main screen: header, rail, the page of the current step, and the way between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.widgets import ContentSwitcher
+
+from gpu_bringup import engine
+from gpu_bringup.errors import BringupError, ExitCode
+from gpu_bringup.i18n import tr
+from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.pages.base import Page
+from gpu_bringup.ui.pages.look import LookPage
+from gpu_bringup.ui.screens.base import FullScreen
+from gpu_bringup.ui.screens.choose import ChooseScreen, Way
+from gpu_bringup.ui.screens.detail import DetailScreen
+from gpu_bringup.ui.state import Wizard
+from gpu_bringup.ui.steps import STEPS, index_of
+from gpu_bringup.ui.widgets.host_bar import HostBar
+from gpu_bringup.ui.widgets.step_rail import Crumbs, StepRail
+from gpu_bringup.ui.words import paragraphs
+
+
+def _page(step: str) -> Callable[[Wizard], Page]:
+    """The page of a step; imported when it is first shown, so that the first picture comes soon."""
+    if step == "questions":
+        from gpu_bringup.ui.pages.questions import QuestionsPage
+
+        return QuestionsPage
+    if step == "recommendation":
+        from gpu_bringup.ui.pages.recommendation import RecommendationPage
+
+        return RecommendationPage
+    if step == "proof":
+        from gpu_bringup.ui.pages.proof import ProofPage
+
+        return ProofPage
+    if step == "review":
+        from gpu_bringup.ui.pages.review import ReviewPage
+
+        return ReviewPage
+    if step == "run":
+        from gpu_bringup.ui.pages.run import RunPage
+
+        return RunPage
+    if step == "outcome":
+        from gpu_bringup.ui.pages.outcome import OutcomePage
+
+        return OutcomePage
+    if step == "verify":
+        from gpu_bringup.ui.pages.verify import VerifyPage
+
+        return VerifyPage
+    return LookPage
+
+
+class WizardScreen(FullScreen[None]):
+    """Moves between the steps; back and forward lose nothing."""
+
+    BINDINGS = [
+        Binding("n,right", "next", "Next", key_display="n"),
+        Binding("b,left", "back", "Back", key_display="b"),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("q", "leave", "Quit"),
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),
+    ]
+
+    DEFAULT_CSS = """
+    WizardScreen #middle { height: 1fr; }
+    WizardScreen ContentSwitcher { width: 1fr; height: 1fr; }
+    """
+
+    def __init__(self, wizard: Wizard) -> None:
+        super().__init__()
+        self.wizard = wizard
+
+    def contents(self) -> ComposeResult:
+        yield HostBar(self.wizard)
+        yield Crumbs()
+        with Horizontal(id="middle"):
+            yield StepRail()
+            with ContentSwitcher(initial="page-look"):
+                yield LookPage(self.wizard)
+
+    def on_mount(self) -> None:
+        self._refresh_frame()
+        self.page("look").first_focus()
+        if not self.wizard.recorded:
+            self.call_after_refresh(self._offer_unfinished)
+
+    def page(self, step: str) -> Page:
+        """The page of a step that was shown before."""
+        return self.query_one(f"#page-{step}", Page)
+
+    @property
+    def shown(self) -> Page:
+        """The page on the screen."""
+        current = self.query_one(ContentSwitcher).current or "page-look"
+        return self.query_one(f"#{current}", Page)
+
+    async def go(self, step: str) -> Page:
+        """Show a step's page ("outcome" is the run's end)."""
+        switcher = self.query_one(ContentSwitcher)
+        if not self.query(f"#page-{step}"):
+            await switcher.mount(_page(step)(self.wizard))
+        page = self.page(step)
+        switcher.current = page.id
+        self.wizard.current = "run" if step == "outcome" else step
+        page.enter()
+        page.first_focus()
+        self._refresh_frame()
+        return page
+
+    def _refresh_frame(self) -> None:
+        self.query_one(HostBar).show()
+        self.query_one(Crumbs).show(self.wizard)
+        self.query_one(StepRail).show(self.wizard)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "back":
+            return self.wizard.current != STEPS[0].id
+        if action == "next":
+            return self.wizard.current != STEPS[-1].id
+        return True
+
+    def idle_actions(self) -> frozenset[str]:
+        """Actions whose key works, but would only say why it can't be done now."""
+        idle = {"next"} if self.shown.blocked() else set()
+        if self.wizard.run_state == "running" and self.wizard.current == "run":
+            idle.add("back")
+        return frozenset(idle)
+
+    # --- keys
+
+    async def action_next(self) -> None:
+        page, wizard = self.shown, self.wizard
+        reason = page.blocked()
+        if reason:
+            self.notify(reason, timeout=4)
+            return
+        wizard.done.add(wizard.current)
+        wizard.stale.discard(wizard.current)
+        following = STEPS[index_of(wizard.current) + 1].id
+        nothing_to_run = wizard.recorded or wizard.plan is None or wizard.plan.empty
+        if following == "run" and nothing_to_run:
+            following = "verify"
+        await self.go(following)
+
+    async def action_back(self) -> None:
+        wizard = self.wizard
+        if wizard.run_state == "running" and wizard.current == "run":
+            self.notify(tr("the steps are being taken; x stops them, q leaves them running"))
+            return
+        before = STEPS[max(0, index_of(wizard.current) - 1)].id
+        if before == "run" and wizard.follower is None:
+            before = "review"
+        await self.go(before)
+
+    def action_help(self) -> None:
+        page = self.shown.help()
+        keys = tr(
+            "n goes on, b goes back, and nothing is lost by it. Esc closes what lies on top. ? or F1 "
+            "shows this. q leaves. The bottom line shows the keys that work now."
+        )
+        self.app.push_screen(DetailScreen(Detail(page.title, paragraphs([page.body, keys]))))
+
+    def action_leave(self) -> None:
+        if self.wizard.run_state != "running":
+            self.app.exit(self._status())
+            return
+        ways = (
+            Way("no", tr("no, stay here"), ""),
+            Way("yes", tr("yes, leave"), tr("the run goes on; gpu-bringup shows it again")),
+        )
+
+        def answered(chosen: str | None) -> None:
+            if chosen == "yes":
+                self.app.exit(int(ExitCode.OK))
+
+        about = tr("The steps are taken by a process of their own and go on without this screen.")
+        self.app.push_screen(ChooseScreen(tr("Leave the wizard?"), about, ways), answered)
+
+    def _status(self) -> int:
+        state = self.wizard.run_state
+        if state == "reboot":
+            return int(ExitCode.REBOOT_NEEDED)
+        if state in ("failed", "lost", "cancelled"):
+            return int(ExitCode.FAILED)
+        return int(ExitCode.OK)
+
+    # --- what pages say
+
+    def on_page_changed(self) -> None:
+        self._refresh_frame()
+
+    async def on_review_page_confirmed(self, event: object) -> None:
+        from gpu_bringup.ui.pages.review import ReviewPage
+        from gpu_bringup.ui.pages.run import RunPage
+
+        assert isinstance(event, ReviewPage.Confirmed)
+        self.wizard.done.add("review")
+        page = await self.go("run")
+        assert isinstance(page, RunPage)
+        page.begin(event.plan)
+
+    async def on_run_page_ended(self, event: object) -> None:
+        from gpu_bringup.ui.pages.outcome import OutcomePage
+        from gpu_bringup.ui.pages.run import RunPage
+
+        assert isinstance(event, RunPage.Ended)
+        state = (event.model.ended or {}).get("state")
+        self.wizard.after = None
+        if state == "done" and not self.wizard.undoing:
+            await self.go("verify")
+            return
+        page = await self.go("outcome")
+        assert isinstance(page, OutcomePage)
+        page.show(event.model)
+
+    async def on_outcome_page_chosen(self, event: object) -> None:
+        from gpu_bringup.ui.pages.outcome import OutcomePage
+
+        assert isinstance(event, OutcomePage.Chosen)
+        if event.way == "stop":
+            self.app.exit(self._status())
+        elif event.way == "plan":
+            await self.go("review")
+        elif event.way == "check":
+            await self._look_again()
+        elif event.way == "resume":
+            await self._resume()
+        elif event.way == "undo":
+            self._offer_undo()
+
+    async def _look_again(self) -> None:
+        page = await self.go("look")
+        assert isinstance(page, LookPage)
+        self.wizard.situation = None
+        self.wizard.run_state = ""
+        page.action_look_again()
+
+    async def _resume(self) -> None:
+        from gpu_bringup.ui.pages.run import RunPage
+
+        follower = self.wizard.follower
+        page = await self.go("run")
+        assert isinstance(page, RunPage)
+        if follower is not None:
+            page.resume(follower.run_id)
+
+    # --- a run that is there already, and the way back of one
+
+    def _offer_unfinished(self) -> None:
+        from gpu_bringup.run.start import unfinished_run
+
+        found = unfinished_run()
+        if found is None:
+            return
+        how = {
+            "running": tr("A run is under way on this server: {done} of {count} steps are done."),
+            "lost": tr("A run broke off on this server: {done} of {count} steps are done."),
+            "reboot": tr("A run waits for a reboot: {done} of {count} steps are done."),
+        }[found.state]
+        go = {
+            "running": Way("attach", tr("show it")),
+            "lost": Way("resume", tr("go on with it"), tr("done steps are not done twice")),
+            "reboot": Way("resume", tr("the server was rebooted: go on with it")),
+        }[found.state]
+        ways = (go, Way("leave", tr("leave it for now"), tr("and look at the server")))
+        run_id = found.run_id
+
+        async def answered(chosen: str | None) -> None:
+            if chosen in ("attach", "resume"):
+                await self._take_up(run_id, resume=chosen == "resume")
+
+        about = how.format(done=found.steps_done, count=found.steps)
+        self.app.push_screen(ChooseScreen(tr("There is a run already"), about, ways), answered)
+
+    async def _take_up(self, run_id: str, *, resume: bool) -> None:
+        from gpu_bringup.run.start import attach
+        from gpu_bringup.ui.pages.run import RunPage
+
+        page = await self.go("run")
+        assert isinstance(page, RunPage)
+        if resume:
+            page.resume(run_id)
+            return
+        follower = attach(run_id)
+        if follower is not None:
+            page.attach(follower)
+
+    def _offer_undo(self) -> None:
+        follower = self.wizard.follower
+        if follower is None:
+            return
+        try:
+            plan = engine.undo(follower.run_id)
+        except BringupError as error:
+            self.notify(str(error), severity="error", timeout=10)
+            return
+        if plan.empty:
+            self.notify(tr("There is nothing to take back: this run changed nothing yet."))
+            return
+        steps = "\n".join(f"{number}. {step.title}" for number, step in enumerate(plan.steps, 1))
+        ways = (
+            Way("no", tr("no, keep all as it is"), ""),
+            Way("yes", tr("yes, take these steps"), tr("this server is changed")),
+        )
+
+        async def answered(chosen: str | None) -> None:
+            from gpu_bringup.ui.pages.run import RunPage
+
+            if chosen == "yes":
+                page = await self.go("run")
+                assert isinstance(page, RunPage)
+                page.begin(plan, undoing=True)
+
+        self.app.push_screen(ChooseScreen(tr("Take this run back?"), steps, ways), answered)

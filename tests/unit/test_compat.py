@@ -1,0 +1,90 @@
+"""``compat``: the contract's document, and its verdicts."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpu_bringup.compat import assess
+from gpu_bringup.errors import InputError
+from small_catalogue import CATALOGUE, CLOSED, OPEN
+
+
+def test_a_measured_failure_gives_its_error() -> None:
+    document = assess(CATALOGUE, "580.119.02", "6.12.107+deb13-amd64", OPEN)
+    assert document["schema"] == 1
+    assert (document["verdict"], document["basis"]) == ("fails", "measured")
+    assert document["first_error"] == "too few arguments"
+    assert document["sources"] == ["https://docs.example.org/doc"]
+    assert set(document) == {"schema", "verdict", "basis", "detail", "first_error", "sources"}
+
+
+def test_a_documented_break() -> None:
+    document = assess(CATALOGUE, "570.211.01", "6.12.107+deb13-amd64", OPEN)
+    assert (document["verdict"], document["basis"]) == ("fails", "documented")
+    assert "pci_resize_resource" in document["first_error"]
+
+
+def test_an_inferred_build() -> None:
+    document = assess(CATALOGUE, "580.178.04", "7.2.6")
+    assert (document["verdict"], document["basis"]) == ("builds", "inferred")
+    assert document["first_error"] is None
+
+
+def test_what_holds_for_both_flavours_is_told_once() -> None:
+    detail = assess(CATALOGUE, "580.178.04", "7.3.4+deb13-amd64")["detail"]
+    assert detail.count("nobody is known to have built 580.178.04 on it") == 1
+    assert "open" not in detail
+
+
+def test_a_vendor_kernel_is_said_first() -> None:
+    document = assess(CATALOGUE, "570.211.01", "5.14.0-687.12.1.el9_8.x86_64", OPEN)
+    assert document["verdict"] == "unknown"
+    assert "never held against upstream limits" in document["detail"]
+
+
+def test_without_a_flavour_one_failing_flavour_is_told_with_the_other() -> None:
+    document = assess(CATALOGUE, "550.163.01", "6.12.107+deb13-amd64")
+    assert document["verdict"] == "fails"
+    assert "proprietary modules: builds" in document["detail"]
+    assert "--flavour proprietary" in document["detail"]
+    closed = assess(CATALOGUE, "550.163.01", "6.12.107+deb13-amd64", CLOSED)
+    assert (closed["verdict"], closed["basis"]) == ("builds", "measured")
+
+
+def test_the_distribution_decides_how_a_release_is_read() -> None:
+    by_name = assess(CATALOGUE, "580.65.06", "6.12.50", OPEN)
+    vendor = assess(CATALOGUE, "580.65.06", "6.12.50", OPEN, os="rhel:9")
+    assert (by_name["verdict"], vendor["verdict"]) == ("builds", "unknown")
+
+
+def test_a_branch_without_proprietary_modules_is_judged_by_the_open_ones() -> None:
+    document = assess(CATALOGUE, "620.70.06", "7.2.1")
+    assert document["verdict"] == "builds"
+    assert "proprietary" not in document["detail"]
+
+
+def test_unknown_stays_unknown() -> None:
+    for driver, kernel in (
+        ("580.178.04", "7.3.4+deb13-amd64"),
+        ("580.178.04", "5.14.0-687.12.1.el9_8.x86_64"),
+        ("999.10", "6.12.107"),
+        ("580.178.04", "6.12.107+deb13-rt-amd64"),
+    ):
+        document = assess(CATALOGUE, driver, kernel)
+        assert (document["verdict"], document["basis"]) == ("unknown", "none"), document
+
+
+@pytest.mark.parametrize(
+    ("driver", "kernel", "os"),
+    [
+        ("newest", "6.12.107", None),
+        ("580", "6.12.107", None),
+        ("580.178.04", "the running one", None),
+        ("580.178.04", "6.12.107", "debain:13"),
+    ],
+)
+def test_bad_input_is_named(driver: str, kernel: str, os: str | None) -> None:
+    with pytest.raises(InputError) as error:
+        assess(CATALOGUE, driver, kernel, os=os)
+    assert error.value.place in ("--driver", "--kernel", "--os")
+    assert error.value.hint

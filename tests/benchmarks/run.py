@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="only what takes a few seconds")
     parser.add_argument("--repeat", type=int, default=7)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path[:0] = [str(Path(__file__).parent), str(TOP / "tui")]
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f}, Python {sys.version.split()[0]}")
     tasks: list[Callable[[], None]] = [lambda: starts(arguments.repeat), processes]

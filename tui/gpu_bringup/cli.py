@@ -9,12 +9,15 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 from gpu_bringup import __version__
 from gpu_bringup.commands import faults
 from gpu_bringup.errors import BringupError, ExitCode
+
+TYPE_CHECKING = False  # typing itself costs more than the rest of this module
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 _SCENARIOS = "long-term-stable, new-hardware, kubernetes, compliance"
 
@@ -30,13 +33,20 @@ Start without a command for the wizard (full screen). Nothing is changed before 
 """
 
 
+def _path(text: str) -> Path:
+    """A path of the command line; pathlib is loaded only where one is given."""
+    from pathlib import Path
+
+    return Path(text)
+
+
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("everywhere")
     group.add_argument(
-        "--host", type=Path, metavar="FILE", help="look at a record, not this machine"
+        "--host", type=_path, metavar="FILE", help="look at a record, not this machine"
     )
-    group.add_argument("--profiles", type=Path, metavar="DIR", help="further profiles and data")
+    group.add_argument("--profiles", type=_path, metavar="DIR", help="further profiles and data")
     group.add_argument("--lang", metavar="LANGUAGE", help="language of the texts")
     group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR is honoured)")
     return common
@@ -115,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="text",
         help="how to write the plan (default: text)",
     )
-    plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to this file")
+    plan.add_argument("-o", "--output", type=_path, metavar="FILE", help="write to this file")
     apply = add("apply", "take the steps (the same engine as the wizard, no screen)", as_json, wish)
     apply.add_argument("--yes", action="store_true", help="don't ask before changing this host")
     undo = add("undo", "take back what a run changed", as_json)
@@ -124,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     undo.add_argument("--yes", action="store_true", help="don't ask before changing this host")
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
-    record.add_argument("-o", "--output", type=Path, metavar="FILE", help="file (default: -)")
+    record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
     profiles.add_argument("action", choices=("list", "show", "validate"))
     profiles.add_argument("name", nargs="?", help="what to show, or the file or folder to validate")

@@ -9,13 +9,15 @@ import contextlib
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
 
 from gpu_bringup import __version__
 from gpu_bringup.errors import BringupError, ExitCode, HostError
 
+TYPE_CHECKING = False  # typing itself costs more than the rest of this module
+
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import TextIO
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 

@@ -136,6 +136,7 @@ def test_a_second_run_is_refused_and_says_by_whom(state: Path) -> None:
     assert caught.value.exit_code == 4
     # A starter that looked a moment too early is refused by the worker itself.
     late = launch.make_run(plan(), label="", prelude=(), mend=(), state=state / "other")
+    late = late.rename(late.with_name(f"{late.name[:-4]}zzzz"))
     moved = state / "runs" / late.name
     late.rename(moved)
     with pytest.raises(RunLockedError):

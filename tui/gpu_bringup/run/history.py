@@ -43,7 +43,7 @@ class RunInfo:
     """ISO 8601, UTC."""
     state: str
     """"running", "done", "failed", "cancelled", "reboot"; "lost": its process is gone before the
-    end; "unreadable"."""
+    end; "refused": it never began; "unreadable"."""
     message: str
     steps: int
     steps_done: int
@@ -192,9 +192,14 @@ def run_info(folder: Path) -> RunInfo:
     label, started, message, steps, done = "", "", "", 0, 0
     try:
         label = str(load_info(folder).get("label", ""))
-        events = [item for item in read_events(folder / NAME) if item["event"] != "refused"]
+        written = read_events(folder / NAME)
     except BringupError as error:
         return RunInfo(folder.name, folder, label, "", "unreadable", error.message, 0, 0)
+    events = [item for item in written if item["event"] != "refused"]
+    if written and not events:
+        # It never began: another run was under way. Its worker may live on for a moment.
+        why = str(written[-1].get("message", ""))
+        return RunInfo(folder.name, folder, label, "", "refused", why, 0, 0)
     last = events[-1] if events else {"event": ""}
     if events:
         started = str(events[0].get("time", ""))

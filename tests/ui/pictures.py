@@ -12,25 +12,14 @@ import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / "tui"), str(TOP / "tests")]
-os.environ["TEXTUAL_ANIMATIONS"] = "none"
-
-from textual.pilot import Pilot  # noqa: E402
-
-from ui.driving import FRESH, H200, looked, recorded  # noqa: E402
-
 SIZE = (110, 32)
-
-
-async def _at(pilot: Pilot[int], presses: int) -> None:
-    await looked(pilot)
-    for _ in range(presses):
-        await pilot.press("n")
-        await pilot.pause(0.3)
 
 
 async def make(folder: Path) -> None:
     """Write every picture into the folder."""
+    # Imported here: Textual reads its settings then, and a checkout's folders must be known first.
+    from ui.driving import FRESH, H200, looked, recorded
+
     for name, record, presses in (
         ("ladder-healthy", H200, 0),
         ("ladder-fresh", FRESH, 0),
@@ -40,11 +29,16 @@ async def make(folder: Path) -> None:
     ):
         app = recorded(record)
         async with app.run_test(size=SIZE) as pilot:
-            await _at(pilot, presses)
+            await looked(pilot)
+            for _ in range(presses):
+                await pilot.press("n")
+                await pilot.pause(0.3)
             app.save_screenshot(f"{name}.svg", str(folder))
 
 
 if __name__ == "__main__":
+    sys.path[:0] = [str(TOP / "tui"), str(TOP / "tests")]
+    os.environ["TEXTUAL_ANIMATIONS"] = "none"
     with tempfile.TemporaryDirectory() as state:
         os.environ["GPU_BRINGUP_STATE"] = state
         target = Path(sys.argv[1]) if len(sys.argv) > 1 else TOP / "tests/ui/pictures"

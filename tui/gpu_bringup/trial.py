@@ -136,7 +136,7 @@ def _in_order(
         judgement = prover.judge(assessment)
         sentences += judgement.sentences
         if judgement.state == "proven":
-            return _chosen(recommendation, assessment, judgement, rejected, order, sentences)
+            return _chosen(recommendation, assessment, judgement, rejected, sentences)
         name = describe(assessment)
         report(TrialEvent("rejected", name, judgement.text, passed=False))
         rejected.append((assessment, judgement.text))
@@ -150,7 +150,6 @@ def _chosen(
     assessment: Assessment,
     judgement: Judgement,
     rejected: list[tuple[Assessment, str]],
-    order: tuple[Assessment, ...],
     sentences: list[str],
 ) -> Recommendation:
     reason = Reason(
@@ -166,21 +165,11 @@ def _chosen(
         for item in assessment.reasons
     )
     chosen = replace(assessment, reasons=(*kept, reason))
-    seen = {id(item) for item, _ in rejected}
-    others = [
-        (item, why)
-        for item, why in recommendation.alternatives
-        if item.target.package.id != assessment.target.package.id
-        and all(item.target.package.id != bad.target.package.id for bad, _ in rejected)
-    ]
-    previous = recommendation.chosen
-    if (
-        previous is not None
-        and id(previous) not in seen
-        and previous.target.package.id != assessment.target.package.id
-        and all(previous.target.package.id != bad.target.package.id for bad, _ in rejected)
-    ):
-        others.insert(0, (previous, "another candidate was proven first"))
+    judged = {item.target.package.id for item, _ in rejected} | {assessment.target.package.id}
+    others = list(recommendation.alternatives)
+    if recommendation.chosen is not None:
+        others.insert(0, (recommendation.chosen, "another candidate was proven first"))
+    others = [(item, why) for item, why in others if item.target.package.id not in judged]
     return replace(
         recommendation,
         status="recommended",

@@ -183,3 +183,10 @@ def major(version: str) -> int | None:
     """First number of a version ("9.8" -> 9); None where there is none."""
     match = re.match(r"\d+", version)
     return int(match[0]) if match else None
+
+
+def pin_branch(manager: PackageManager, package: DriverPackage) -> Change:
+    """Install the packages that keep a branch, where the entry names any."""
+    if not package.pin:
+        return Change()
+    return Change(commands=(manager.install(package.pin),), undo=(manager.remove(package.pin),))

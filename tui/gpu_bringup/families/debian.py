@@ -196,12 +196,7 @@ class DebianFamily:
 
     def prepare_branch(self, package: DriverPackage) -> Change:
         """NVIDIA's pinning package of the branch, where the entry names one."""
-        if not package.pin:
-            return Change()
-        return Change(
-            commands=(self.manager.install(package.pin),),
-            undo=(self.manager.remove(package.pin),),
-        )
+        return common.pin_branch(self.manager, package)
 
     def module_meta_packages(
         self, package: DriverPackage, release: str, facts: Facts

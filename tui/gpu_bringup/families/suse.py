@@ -148,12 +148,7 @@ class SuseFamily:
 
     def prepare_branch(self, package: DriverPackage) -> Change:
         """A package that keeps the branch, where the entry names one."""
-        if not package.pin:
-            return Change()
-        return Change(
-            commands=(self.manager.install(package.pin),),
-            undo=(self.manager.remove(package.pin),),
-        )
+        return common.pin_branch(self.manager, package)
 
     def module_meta_packages(
         self, package: DriverPackage, release: str, facts: Facts

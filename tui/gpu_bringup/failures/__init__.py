@@ -1,0 +1,1 @@
+"""The failures that the project knows, read from ``profiles/failures``."""

@@ -118,6 +118,15 @@ def build_parser() -> argparse.ArgumentParser:
     compat.add_argument("--kernel", required=True, metavar="RELEASE")
     compat.add_argument("--flavour", choices=("open", "proprietary"))
     compat.add_argument("--os", metavar="ID:VERSION")
+    explain = add("explain", "paste any error text, get the causes", as_json)
+    explain.add_argument("file", nargs="?", metavar="FILE|-", help="the text (default: -)")
+    explain.add_argument(
+        "--context",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="what is known of the host: os, kernel, driver, gpu, secure-boot",
+    )
     plan = add("plan", "the steps that would be taken", as_json, wish)
     plan.add_argument(
         "--format",

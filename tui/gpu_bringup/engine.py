@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
+    from gpu_bringup.explain.finding import Explanation
     from gpu_bringup.hosts.base import Host
     from gpu_bringup.ladder.base import Context
     from gpu_bringup.model.answers import Answers
@@ -41,6 +42,28 @@ class Situation:
     def notes(self) -> tuple[str, ...]:
         """What an operator must be told loudly."""
         return self.recommendation.notes if self.recommendation else ()
+
+
+def explain(
+    stream: BinaryIO, context: Sequence[str] = (), extra: Path | None = None
+) -> Explanation:
+    """Name the causes that a text speaks of.
+
+    Args:
+        stream: the text, read once.
+        context: ``key=value`` words about the host it came from.
+        extra: a further folder of profiles.
+
+    Raises:
+        InputError: a word is no context, or an entry of the failures is wrong.
+        OSError: the stream can't be read.
+    """
+    from gpu_bringup.explain.context import parse
+    from gpu_bringup.explain.explain import explain as explain_text
+    from gpu_bringup.failures.loader import load
+
+    told = parse(list(context))
+    return explain_text(stream, load(extra), told)
 
 
 ObserverDone = Callable[[str, float], None]

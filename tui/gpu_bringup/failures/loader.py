@@ -69,7 +69,9 @@ def collect(layers: Iterable[Iterable[tuple[str, Traversable]]]) -> dict[str, Fa
                 if named not in found:
                     _, name, place = places[failure.id]
                     raise fail(
-                        f"there is no failure {named!r}{guess(named, found)}", name, f"{place}.{key}"
+                        f"there is no failure {named!r}{guess(named, found)}",
+                        name,
+                        f"{place}.{key}",
                     )
     order = {rung: place for place, rung in enumerate(RUNG_IDS)}
     return dict(sorted(found.items(), key=lambda item: (order[item[1].rung], item[0])))
@@ -111,5 +113,7 @@ def _check(entry: Failure, name: str, place: str) -> None:
         for family in mend.families:
             if family not in FAMILIES:
                 raise fail(
-                    f"{family!r} is none of {', '.join(FAMILIES)}", name, f"{place}.repair[{number}]"
+                    f"{family!r} is none of {', '.join(FAMILIES)}",
+                    name,
+                    f"{place}.repair[{number}]",
                 )

@@ -267,7 +267,7 @@ class _Prover:
         missing = scratch.resolve(list(dict.fromkeys(needed)))
         if not missing.ok:
             return Judgement("undecided", f"headers or compiler can't be had: {missing.error}")
-        packages = list(family.driver_packages(package, target.kernels))
+        packages = list(family.driver_packages(target.exact_package, target.kernels))
         resolution = scratch.resolve([*dict.fromkeys([*needed, *packages])])
         if not resolution.ok:
             return Judgement("rejected", f"it can't be installed: {resolution.error}")

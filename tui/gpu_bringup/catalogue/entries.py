@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import reprlib
 import types
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -22,8 +23,16 @@ from gpu_bringup.errors import InputError
 T = TypeVar("T")
 
 _HINT = "Nothing was changed. Mend the entry; profiles/schema says what each kind of entry takes."
-# An entry's texts end up on a terminal: nothing that moves its cursor, but new lines are fine.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# An entry's texts end up on a terminal: nothing that moves its cursor or turns the direction of what
+# follows, and no half of a character. New lines are fine.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+LONGEST_TEXT = 10_000
+"""Characters of one text: what is longer is no entry for people."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+_short.maxlist = _short.maxtuple = _short.maxdict = 4
+_short.maxlevel = 2
 
 Converter = Callable[[Any, str, str], Any]
 """(value, file, key path) -> value for the field; raises InputError."""
@@ -34,18 +43,28 @@ def fail(message: str, file: str, place: str) -> InputError:
     return InputError(message, file=file, place=place, hint=_HINT)
 
 
+def shown(value: Any) -> str:
+    """A value of a file as an error names it: as it is written in Python, cut where it is long."""
+    return _short.repr(value)
+
+
+def shown_key(key: str) -> str:
+    """A key for a key path: as it is, or quoted and cut where it is no plain word."""
+    return key if re.fullmatch(r"[\w-]{1,40}", key) else shown(key)
+
+
 def guess(word: str, known: Iterable[str]) -> str:
     """ "; did you mean 'title'?" where a known word is near, else nothing."""
     import difflib  # only a mistake needs it, and it costs as much as reading a file
 
-    near = difflib.get_close_matches(word, list(known), 1)
+    near = difflib.get_close_matches(word[:80], list(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _expect(kind: type, word: str, not_kind: type | None = None) -> Converter:
     def convert(value: Any, file: str, place: str) -> Any:
         if not isinstance(value, kind) or (not_kind is not None and isinstance(value, not_kind)):
-            raise fail(f"{value!r} isn't {word}", file, place)
+            raise fail(f"{shown(value)} isn't {word}", file, place)
         return value
 
     return convert
@@ -53,15 +72,19 @@ def _expect(kind: type, word: str, not_kind: type | None = None) -> Converter:
 
 def _text(value: Any, file: str, place: str) -> str:
     if not isinstance(value, str):
-        raise fail(f"{value!r} isn't a text", file, place)
+        raise fail(f"{shown(value)} isn't a text", file, place)
     if _CONTROL.search(value):
         raise fail("the text has a control character in it", file, place)
+    if len(value) > LONGEST_TEXT:
+        raise fail(
+            f"the text has {len(value)} characters; {LONGEST_TEXT} are the most", file, place
+        )
     return value
 
 
 def _number(value: Any, file: str, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise fail(f"{value!r} isn't a number", file, place)
+        raise fail(f"{shown(value)} isn't a number", file, place)
     return float(value)
 
 
@@ -71,7 +94,7 @@ def _enum(kind: type[Enum]) -> Converter:
             return kind(value)
         except ValueError:
             words = ", ".join(str(item.value) for item in kind)
-            raise fail(f"{value!r} is none of {words}", file, place) from None
+            raise fail(f"{shown(value)} is none of {words}", file, place) from None
 
     return convert
 
@@ -82,7 +105,7 @@ def _tuple(arguments: tuple[Any, ...]) -> Converter:
 
         def many(value: Any, file: str, place: str) -> Any:
             if not isinstance(value, list):
-                raise fail(f"{value!r} isn't a list", file, place)
+                raise fail(f"{shown(value)} isn't a list", file, place)
             return tuple(item(x, file, f"{place}[{i}]") for i, x in enumerate(value))
 
         return many
@@ -90,7 +113,7 @@ def _tuple(arguments: tuple[Any, ...]) -> Converter:
 
     def fixed(value: Any, file: str, place: str) -> Any:
         if not isinstance(value, list) or len(value) != len(items):
-            raise fail(f"{value!r} isn't a list of {len(items)} values", file, place)
+            raise fail(f"{shown(value)} isn't a list of {len(items)} values", file, place)
         return tuple(
             convert(x, file, f"{place}[{i}]")
             for i, (convert, x) in enumerate(zip(items, value, strict=True))
@@ -156,7 +179,9 @@ def build(cls: type[T], table: Any, file: str, place: str) -> T:
     fields = fields_of(kind)
     for key in table:
         if key not in fields:
-            raise fail(f"unknown key {key!r}{guess(key, fields)}", file, place)
+            raise fail(
+                f"unknown key {shown(key)}{guess(key, fields)}", file, f"{place}.{shown_key(key)}"
+            )
     values: dict[str, Any] = {}
     for name, (convert, required, optional) in fields.items():
         if name in table:

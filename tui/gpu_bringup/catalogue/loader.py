@@ -7,141 +7,41 @@ then the one named by ``--profiles``. Source: one TOML file a subject, closed sc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from gpu_bringup.catalogue.entries import build, fail, guess
-from gpu_bringup.catalogue.reader import read_files, toml_files
-from gpu_bringup.catalogue.references import References, check_ranges
+from gpu_bringup.catalogue.found import Found, Layer
+from gpu_bringup.catalogue.kinds import KINDS
+from gpu_bringup.catalogue.reader import Failed, toml_files
 from gpu_bringup.errors import InputError
-from gpu_bringup.model.catalogue import (
-    Architecture,
-    Branch,
-    Build,
-    Catalogue,
-    DistributionRelease,
-    DriverRelease,
-    Framework,
-    Gpu,
-    KernelLimit,
-    KernelSeries,
-    NvSwitch,
-    PackageRepository,
-    Scenario,
-    Source,
-    StableBreak,
-    Toolkit,
-)
+from gpu_bringup.model.catalogue import Catalogue
 from gpu_bringup.paths import OPERATOR_PROFILES
 from gpu_bringup.resources import data_folder
 
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
-
-# Table name in a file -> (dataclass, what makes an entry the same one).
-KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "source": (Source, ("id",)),
-    "architecture": (Architecture, ("id",)),
-    "gpu": (Gpu, ("id",)),
-    "nvswitch": (NvSwitch, ("pci_id",)),
-    "branch": (Branch, ("id",)),
-    "release": (DriverRelease, ("version",)),
-    "toolkit": (Toolkit, ("version",)),
-    "kernel_limit": (KernelLimit, ("driver", "flavour")),
-    "kernel_series": (KernelSeries, ("series",)),
-    "stable_break": (StableBreak, ("id",)),
-    "build": (Build, ("driver", "package", "flavour", "kernel")),
-    "distribution": (DistributionRelease, ("os_id", "version")),
-    "repository": (PackageRepository, ("id",)),
-    "framework": (Framework, ("id", "version")),
-    "scenario": (Scenario, ("id",)),
-}
+__all__ = ["KINDS", "Survey", "check_folder", "collect", "examine", "load", "survey"]
 
 
-@dataclass
-class _Found:
-    """Entries of all layers, by kind and by what makes them the same one."""
+@dataclass(frozen=True)
+class Survey:
+    """Everything that could be read, and what is wrong with the rest."""
 
-    entries: dict[str, dict[tuple[Any, ...], Any]] = field(
-        default_factory=lambda: {kind: {} for kind in KINDS}
-    )
-    places: dict[tuple[Any, ...], tuple[int, str, str]] = field(default_factory=dict)
-    """(kind, identity) -> (layer, file, key path)."""
-    as_of: date = date.min
-
-    def of(self, kind: str) -> list[Any]:
-        return list(self.entries[kind].values())
+    catalogue: Catalogue
+    problems: tuple[InputError, ...]
+    """One for each file or entry that was left out; names file, place and what is expected."""
 
 
-def _as_of(value: Any, name: str) -> date:
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise fail(f"{value!r} isn't a date such as 2026-11-22 (without quotes)", name, "as_of")
-    return value
-
-
-def read_table(data: dict[str, Any], name: str, found: _Found, layer: int) -> None:
-    """Take every entry of one parsed file.
-
-    Args:
-        layer: number of the folder it comes from; within one, each entry may stand once.
-
-    Raises:
-        InputError: an entry is wrong; names the file and the key.
-    """
-    for kind, tables in data.items():
-        if kind == "as_of":
-            found.as_of = max(found.as_of, _as_of(tables, name))
-            continue
-        if kind not in KINDS:
-            near = guess(kind, KINDS)
-            known = "" if near else f"; there are {', '.join(KINDS)}"
-            raise fail(f"unknown kind of entry {kind!r}{near}{known}", name, kind)
-        if not isinstance(tables, list):
-            raise fail(f"write [[{kind}]], not [{kind}]: there may be several", name, kind)
-        cls, identity = KINDS[kind]
-        for number, table in enumerate(tables, 1):
-            label = table.get(identity[0]) if isinstance(table, dict) else None
-            place = f"{kind} {label!r}" if isinstance(label, str) else f"{kind} number {number}"
-            entry: Any = build(cls, table, name, place)
-            key = (kind, *(getattr(entry, item) for item in identity))
-            other = found.places.get(key)
-            if other is not None and other[0] == layer:
-                raise fail(f"this entry stands in {other[1]} already", name, place)
-            found.entries[kind][key] = entry
-            found.places[key] = (layer, name, place)
-
-
-def _check_together(found: _Found) -> None:
-    references = References(
-        sources={item.id for item in found.of("source")},
-        architectures={item.id for item in found.of("architecture")},
-        branches={item.id for item in found.of("branch")},
-        repositories={item.id for item in found.of("repository")},
-    )
-    for entries in found.entries.values():
-        for key, entry in entries.items():
-            references.check(entry, found.places[key][1:])
-    check_ranges(
-        (entry, found.places[key][1:]) for key, entry in found.entries["architecture"].items()
-    )
-
-
-def collect(layers: Iterable[Iterable[tuple[str, Traversable]]]) -> Catalogue:
+def collect(layers: Iterable[Layer], failed: Failed | None = None) -> Catalogue:
     """One catalogue of all layers, later ones replacing entries of earlier ones.
 
     Args:
-        layers: the files of each folder, as (name for errors, file).
+        failed: told of what is wrong, which is then left out; None: the first is raised.
 
     Raises:
         InputError: an entry is wrong; names the file and the key.
     """
-    found = _Found()
-    for layer, files in enumerate(layers):
-        for name, content in read_files(files):
-            read_table(content, name, found, layer)
-    _check_together(found)
+    found = Found(failed)
+    found.read(layers)
+    found.check()
     return Catalogue(
         sources={item.id: item for item in found.of("source")},
         architectures={item.id: item for item in found.of("architecture")},
@@ -161,6 +61,8 @@ def collect(layers: Iterable[Iterable[tuple[str, Traversable]]]) -> Catalogue:
             item.series: item.end_of_life for item in found.of("kernel_series") if item.end_of_life
         },
         as_of=found.as_of,
+        claims=tuple(found.of("claim")),
+        origins=found.origins(),
     )
 
 
@@ -172,12 +74,22 @@ def _is_folder(path: Path) -> bool:
         raise InputError(f"it can't be read: {error.strerror}", file=str(path)) from error
 
 
-def _own_layers() -> list[Iterable[tuple[str, Traversable]]]:
-    layers: list[Iterable[tuple[str, Traversable]]] = [
-        toml_files(data_folder("profiles"), "profiles")
-    ]
+def _own_layers(failed: Failed | None) -> list[Layer]:
+    layers = [Layer("project", toml_files(data_folder("profiles"), "profiles", failed))]
     if _is_folder(OPERATOR_PROFILES):
-        layers.append(toml_files(OPERATOR_PROFILES, str(OPERATOR_PROFILES)))
+        files = toml_files(OPERATOR_PROFILES, str(OPERATOR_PROFILES), failed)
+        layers.append(Layer("host", files))
+    return layers
+
+
+def _layers(extra: Path | None, failed: Failed | None = None) -> list[Layer]:
+    layers = _own_layers(failed)
+    if extra is not None:
+        if not _is_folder(extra):
+            raise InputError(
+                "there is no such folder", file=f"--profiles {extra}", hint="Name a folder."
+            )
+        layers.append(Layer("folder", toml_files(extra, str(extra), failed)))
     return layers
 
 
@@ -187,14 +99,37 @@ def load(extra: Path | None = None) -> Catalogue:
     Raises:
         InputError: an entry is wrong, or ``extra`` is no folder.
     """
-    layers = _own_layers()
-    if extra is not None:
-        if not _is_folder(extra):
-            raise InputError(
-                "there is no such folder", file=f"--profiles {extra}", hint="Name a folder."
-            )
-        layers.append(toml_files(extra, str(extra)))
-    return collect(layers)
+    return collect(_layers(extra))
+
+
+def survey(extra: Path | None = None) -> Survey:
+    """The same, but what is wrong is told and left out.
+
+    Raises:
+        InputError: ``extra`` is no folder.
+    """
+    problems: list[InputError] = []
+    catalogue = collect(_layers(extra, problems.append), problems.append)
+    return Survey(catalogue, tuple(problems))
+
+
+def examine(path: Path) -> Survey:
+    """The project's data with one file or folder on top, and everything that is wrong with it.
+
+    Raises:
+        InputError: there is nothing there.
+    """
+    if _is_folder(path):
+        return survey(path)
+    try:
+        there = path.exists() or path.is_symlink()
+    except OSError as error:
+        raise InputError(f"it can't be read: {error.strerror}", file=str(path)) from error
+    if not there:
+        raise InputError("there is no such file or folder", file=str(path))
+    problems: list[InputError] = []
+    layers = [*_own_layers(problems.append), Layer("folder", [(str(path), path)])]
+    return Survey(collect(layers, problems.append), tuple(problems))
 
 
 def check_folder(path: Path) -> Catalogue:
@@ -203,8 +138,7 @@ def check_folder(path: Path) -> Catalogue:
     Raises:
         InputError: an entry is wrong, or there is nothing there.
     """
-    if _is_folder(path):
-        return load(path)
-    if not path.exists():
-        raise InputError("there is no such file or folder", file=str(path))
-    return collect([*_own_layers(), [(str(path), path)]])
+    examined = examine(path)
+    if examined.problems:
+        raise examined.problems[0]
+    return examined.catalogue

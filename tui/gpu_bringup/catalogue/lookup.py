@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 # Rebuilds and relatives that take the packages of another distribution's release.
-_SAME_AS = {
+SAME_AS = {
     "almalinux": "rhel",
     "rocky": "rhel",
     "centos": "rhel",
@@ -86,15 +87,35 @@ def architecture_of(catalogue: Catalogue, pci_id: str) -> Architecture | None:
 
 def distribution(catalogue: Catalogue, os_id: str, version: str) -> DistributionRelease | None:
     """The release that fits: exactly, else by its major version ("9.8" -> RHEL 9)."""
-    for wanted in (os_id, _SAME_AS.get(os_id)):
+    for wanted in (os_id, SAME_AS.get(os_id)):
         if wanted is None:
             continue
         releases = [item for item in catalogue.distributions if item.os_id == wanted]
         for known in (version, version.split(".", 1)[0]):
             for release in releases:
                 if release.version == known:
-                    return release
+                    return _as_had_by(release, os_id)
     return None
+
+
+_NAMES = {
+    "almalinux": "AlmaLinux",
+    "rocky": "Rocky Linux",
+    "centos": "CentOS Stream",
+    "ol": "Oracle Linux",
+    "opensuse-leap": "openSUSE Leap",
+}
+
+
+def _as_had_by(release: DistributionRelease, os_id: str) -> DistributionRelease:
+    """The release with its own name and those drivers that a system of this id can have."""
+    drivers = tuple(item for item in release.drivers if not item.os or os_id in item.os)
+    name = _NAMES.get(os_id, "")
+    if len(drivers) == len(release.drivers) and not name:
+        return release
+    return replace(
+        release, drivers=drivers, name=f"{name} {release.version}" if name else release.name
+    )
 
 
 def branch_end(catalogue: Catalogue, branch: str) -> date | None:

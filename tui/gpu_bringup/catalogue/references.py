@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from gpu_bringup.catalogue.entries import fail, guess
+from gpu_bringup.catalogue.entries import fail, guess, shown
 from gpu_bringup.model.catalogue import (
     Architecture,
     DistributionRelease,
     DriverPackage,
     Gpu,
+    Scenario,
     StableBreak,
 )
 
@@ -49,6 +50,9 @@ class References:
         elif isinstance(entry, StableBreak):
             for number, (branch, _) in enumerate(entry.fixed):
                 self._branch(branch, place, f"fixed[{number}]")
+        elif isinstance(entry, Scenario):
+            for number, claim in enumerate(entry.claims):
+                self._known_sources(claim, (place[0], f"{place[1]}.claims[{number}]"))
         elif isinstance(entry, DistributionRelease):
             for number, package in enumerate(entry.drivers):
                 self._package(package, (place[0], f"{place[1]}.drivers[{number}]"))
@@ -77,29 +81,32 @@ class References:
 
 def _known(value: str, known: Collection[str], word: str, place: Place, key: str) -> None:
     if value not in known:
-        raise fail(f"there is no {word} {value!r}{guess(value, known)}", place[0], _at(place, key))
+        raise fail(
+            f"there is no {word} {shown(value)}{guess(value, known)}", place[0], _at(place, key)
+        )
 
 
 def _at(place: Place, key: str) -> str:
     return f"{place[1]}.{key}"
 
 
-def check_ranges(architectures: Iterable[tuple[Architecture, Place]]) -> None:
-    """PCI ranges of all architectures together.
+def check_ranges() -> Callable[[Architecture, Place], None]:
+    """A check of PCI ranges that remembers those it has seen: no two may overlap.
 
-    Raises:
-        InputError: one ends before it begins, or two overlap.
+    What it returns raises InputError: a range ends before it begins, or overlaps an earlier one.
     """
-    ranges = []
-    for item, place in architectures:
-        for number, (first, last) in enumerate(item.pci_ranges):
+    seen: list[tuple[int, int, str]] = []
+
+    def check(entry: Architecture, place: Place) -> None:
+        for number, (first, last) in enumerate(entry.pci_ranges):
             where = (place[0], _at(place, f"pci_ranges[{number}]"))
             if not 0 <= first <= last <= 0xFFFF:
                 raise fail(f"{first:#06x} to {last:#06x} is no range of device ids", *where)
-            ranges.append((first, last, item.name, where))
-    ranges.sort(key=lambda entry: entry[0])
-    for index in range(1, len(ranges)):
-        _, end, name, _ = ranges[index - 1]
-        first, _, _, where = ranges[index]
-        if first <= end:
-            raise fail(f"{first:#06x} is already in a range of {name}", *where)
+            for other_first, other_last, name in seen:
+                if first <= other_last and other_first <= last:
+                    raise fail(
+                        f"{max(first, other_first):#06x} is already in a range of {name}", *where
+                    )
+            seen.append((first, last, entry.name))
+
+    return check

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from gpu_bringup.catalogue.loader import KINDS
+from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.values import Rule, Words, rules_of
 
 _SIMPLE = {str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -87,12 +87,19 @@ def entry_schema(cls: type) -> dict[str, Any]:
             and type(None) not in get_args(kind)
         ):
             required.append(field.name)
-    return {
+    schema = {
         "type": "object",
         "description": " ".join((cls.__doc__ or "").split()),
         "additionalProperties": False,
         "properties": properties,
-        "required": required,
+    }
+    if "extends" not in properties:
+        return {**schema, "required": required}
+    # What it doesn't say itself it takes over from the one that it extends.
+    return {
+        **schema,
+        "required": required[:1],
+        "anyOf": [{"required": ["extends"]}, {"required": required[1:]}],
     }
 
 

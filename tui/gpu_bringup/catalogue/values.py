@@ -27,6 +27,11 @@ from gpu_bringup.model.catalogue import (
     StableBreak,
     Toolkit,
 )
+from gpu_bringup.model.guide import GuideClaim
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Words:
 
     def complaint(self, text: str) -> str:
         """Why ``text`` won't do; empty: it will."""
-        return "" if text in self.words else f"{text!r} is none of {', '.join(self.words)}"
+        return "" if text in self.words else f"{_shown(text)} is none of {', '.join(self.words)}"
 
 
 class Form:
@@ -51,8 +56,10 @@ class Form:
     def complaint(self, text: str) -> str:
         """Why ``text`` won't do; empty: it will."""
         if self._compiled is None:
-            self._compiled = re.compile(self.pattern)
-        return "" if self._compiled.search(text) else f"{text!r} isn't {self.name}"
+            # The digits of versions are ASCII, as in JSON Schema's patterns.
+            self._compiled = re.compile(self.pattern, re.ASCII)
+        # The whole text: "$" alone would let a new line follow.
+        return "" if self._compiled.fullmatch(text) else f"{_shown(text)} isn't {self.name}"
 
 
 Rule = Words | Form
@@ -71,6 +78,17 @@ _PACKAGE = Form(r"^[A-Za-z0-9][A-Za-z0-9.+_:=~{}-]*$", "the name of a package")
 _FINGERPRINT = Form(r"^[0-9A-F]{40}$", "a key fingerprint: 40 hexadecimal digits, upper case")
 _URL = Form(r"^(https?://\S+)?$", "an address that begins with https://, or empty")
 _URI = Form(r"^(https?|file)://\S+$", "an address that begins with https:// (or http, file)")
+_ANY_CUDA = Form(r"^(\d+\.\d+)?$", "a CUDA version such as 12.9, or empty")
+_ANY_RELEASE = Form(
+    r"^(\d+\.\d+[A-Za-z0-9.+~_-]*)?$",
+    "a kernel series such as 6.12 or a release such as 6.12.107+deb13-amd64, or empty",
+)
+_OS_TEXT = r"[a-z0-9._-]+(:[A-Za-z0-9._-]+)?"
+_OS = Form(f"^{_OS_TEXT}$", 'a distribution such as "rhel" or "rhel:9"')
+_ANY_OS = Form(f"^({_OS_TEXT})?$", 'a distribution such as "rhel:9", or empty')
+EXTRAS = ("container-toolkit",)
+"""What a profile can ask for besides the driver; what the GPUs need (fabric manager) follows from them."""
+_EXTRA = Words(EXTRAS)
 _MODULES = Words(("required", "supported", "unsupported"))
 _TYPES = Words(("lts", "production", "new-feature", "unknown"))
 
@@ -153,7 +171,39 @@ RULES: dict[Any, dict[str, Rule]] = {
         "fingerprints": _FINGERPRINT,
     },
     Framework: {"id": _ID, "version": _ID, "cuda": _CUDA, "driver_min": _DRIVER},
-    Scenario: {"id": _ID, "branch_types": _TYPES, "pinned_driver": _ANY_DRIVER},
+    Scenario: {
+        "id": _ID,
+        "branch_types": _TYPES,
+        "extras": _EXTRA,
+        "add_extras": _EXTRA,
+        "os": _OS,
+        "pinned_driver": _ANY_DRIVER,
+        "pinned_kernel": _ANY_RELEASE,
+        "pinned_cuda": _ANY_CUDA,
+        "guide_driver": _ANY_DRIVER,
+        "guide_kernel": _ANY_RELEASE,
+        "guide_cuda": _ANY_CUDA,
+        "guide_os": _ANY_OS,
+    },
+    GuideClaim: {
+        "id": _ID,
+        "topic": Words(
+            (
+                "selection",
+                "driver",
+                "kernel",
+                "cuda",
+                "gpu",
+                "build",
+                "signing",
+                "containers",
+                "compliance",
+                "check",
+                "tuning",
+            )
+        ),
+        "verdict": Words(("true", "partly", "false", "outdated", "unverifiable")),
+    },
 }
 
 

@@ -15,6 +15,7 @@ from gpu_bringup.ladder.view import (
     driver_traces,
     has_module,
     installed_package,
+    is_version,
     log_lines,
     module_files,
     needs_module,
@@ -211,7 +212,7 @@ def _driver_incomplete(ctx: Context) -> tuple[str, ...]:
     for name in driver_set(ctx):
         base, _, version = name.partition("=")
         package = have.get(base)
-        if package is None or (version and package.version != version):
+        if package is None or not is_version(package.version, version):
             lacking.append(name)
         elif ctx.target is not None and base == ctx.target.package.kernel_package:
             mine = upstream_version(package.version)

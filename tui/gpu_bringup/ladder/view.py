@@ -47,6 +47,16 @@ def base_name(package: str) -> str:
     return package.split("=", 1)[0].split(":", 1)[0]
 
 
+def is_version(installed: str, wanted: str) -> bool:
+    """Is the installed version the wanted one? An rpm is asked for without epoch and release.
+
+    A Debian version is compared as a whole: what is asked for there has its revision.
+    """
+    if not wanted or installed == wanted:
+        return True
+    return "-" not in wanted and installed.split(":")[-1].rpartition("-")[0] == wanted
+
+
 def missing(facts: Facts, names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of ``names`` ("name" or "name=version") that aren't known to be installed so."""
     have = packages(facts)
@@ -54,7 +64,7 @@ def missing(facts: Facts, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         package = have.get(base_name(name))
         version = name.partition("=")[2]
-        if package is None or (version and package.version != version):
+        if package is None or not is_version(package.version, version):
             result.append(name)
     return tuple(result)
 
@@ -355,7 +365,7 @@ def driver_set(ctx: Context) -> tuple[str, ...]:
     """Packages ("name" or "name=version") of the target's headless install; empty without one."""
     if ctx.target is None or ctx.family is None:
         return ()
-    return ctx.family.driver_packages(ctx.target.package, ctx.releases)
+    return ctx.family.driver_packages(ctx.target.exact_package, ctx.releases)
 
 
 def header_metas(ctx: Context, release: str) -> tuple[str, ...]:

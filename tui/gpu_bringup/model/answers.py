@@ -36,3 +36,5 @@ class Answers:
     today: date | None = None
     local_packages: str = ""
     """Folder with packages for the local (air-gapped) source."""
+    cuda: str = ""
+    """A CUDA version ("12.4") that programs on this host need; empty: none named."""

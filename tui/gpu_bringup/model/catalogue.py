@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.guide import GuideClaim, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,8 @@ class DriverPackage:
     """Suite of the distribution's archive that has it (backports); empty: the usual ones."""
     branch_certain: bool = True
     """False: no source confirms that this package carries that branch; its note says why."""
+    os: tuple[str, ...] = ()
+    """Ids of the systems among those of its release that have it; empty: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,11 +362,29 @@ class Scenario:
     pinned_driver: str = ""
     """Driver version that it insists on; empty: none."""
     os: tuple[str, ...] = ()
-    """Ids of distributions that it fits; empty: all."""
+    """Ids of distributions that it fits ("rhel"), or releases ("rhel:9"); empty: all."""
     guide: str = ""
-    """What the selection guide of 2024-25 named here."""
+    """What the selection guide of 2024-25 named here, in a sentence."""
     guide_difference: str = ""
-    """What has changed since that guide."""
+    """What has changed since that guide, in a sentence or two."""
+    extends: str = ""
+    """Id of the profile whose values it takes over where it has none of its own; empty: none."""
+    add_extras: tuple[str, ...] = ()
+    """What must be installed besides the extras of the profile that it extends."""
+    pinned_kernel: str = ""
+    """Kernel series ("6.12") or release that it insists on; empty: none."""
+    pinned_cuda: str = ""
+    """CUDA version that it insists on; empty: none."""
+    guide_driver: str = ""
+    """Driver version that the guide named; can be asked for as a pin."""
+    guide_kernel: tuple[str, ...] = ()
+    """Kernel series or releases that the guide named."""
+    guide_cuda: str = ""
+    """CUDA version that the guide named; empty: none."""
+    guide_os: str = ""
+    """System that the guide named ("rhel:9.4"); empty: none."""
+    claims: tuple[GuideClaim, ...] = ()
+    """What the guide claims of such a server, each with what holds now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +406,10 @@ class Catalogue:
     kernel_series_end: dict[str, date]
     """Upstream end of life of a kernel series ("6.12")."""
     as_of: date
+    claims: tuple[GuideClaim, ...] = ()
+    """What the selection guide of 2024-25 claims besides what its scenarios carry."""
+    origins: dict[str, Origin] = field(default_factory=dict)
+    """Scenario id -> where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,13 @@ class Target:
     """The kernel isn't the running one (image, chroot): what runs is seen at its first boot."""
     source_kind: str = "distribution"
     local_packages: str = ""
+
+    @property
+    def exact_package(self) -> DriverPackage:
+        """The package with the chosen driver's version, where it is certain to carry it."""
+        if self.package.version or not self.package.branch_certain:
+            return self.package
+        return replace(self.package, version=self.driver.version)
 
     @property
     def package_names(self) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)
 def driver_key(version: str) -> tuple[int, ...]:
     """Sort key of an NVIDIA driver version such as "580.95.05" (numeric fields)."""
     return tuple(int(field) for field in re.findall(r"\d+", version))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu_bringup.rules import gpu, kernel, lifecycle, offer, software
+from gpu_bringup.rules import gpu, kernel, lifecycle, offer, software, wanted
 
 if TYPE_CHECKING:
     from gpu_bringup.rules.subject import Rule
@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     offer.flavour_available,
     software.gpu_cuda,
     software.driver_cuda,
+    wanted.cuda_wanted,
     software.framework_driver,
     kernel.builds,
     kernel.realtime_kernel,
@@ -35,5 +36,6 @@ RULES: tuple[Rule, ...] = (
     lifecycle.os_lifecycle,
     lifecycle.kernel_lifecycle,
     lifecycle.scenario_os,
+    wanted.kernel_wanted,
 )
 """In the order in which they are read: what is physically impossible first."""

@@ -137,7 +137,7 @@ def framework_driver(subject: Subject, candidate: Candidate) -> Iterator[Reason]
                 f"{name} is built for CUDA {framework.cuda} and needs driver {framework.driver_min} or "
                 f"newer; {candidate.version} is older.",
                 where,
-                blocking=not candidate.pinned,
+                blocking=not subject.insisted(candidate),
             )
         else:
             yield ok(

@@ -130,13 +130,23 @@ class Subject:
     evidence: tuple[BuildEvidence, ...] = ()
     notes: tuple[str, ...] = ()
     """What was noticed of the host itself and must be told."""
+    strict: bool = False
+    """A combination is judged, not wished for: naming a driver excuses nothing."""
+    arch: str = ""
+    """Machine name of the host ("x86_64", "aarch64"); empty: not known."""
 
     def excused(self, candidate: Candidate) -> bool:
         """Did the operator insist on what makes this candidate old?
 
         Choosing the distribution's packages or naming a driver turns age into a warning.
         """
+        if self.strict:
+            return False
         return candidate.pinned or self.answers.source is SourceKind.DISTRIBUTION
+
+    def insisted(self, candidate: Candidate) -> bool:
+        """Did the operator name this very driver, and must have it whatever else it lacks?"""
+        return candidate.pinned and not self.strict
 
 
 Rule = Callable[[Subject, Candidate], Iterable[Reason]]

@@ -1,0 +1,151 @@
+"""Profiles that build on others: ``extends`` takes over what a profile doesn't say itself.
+
+Everything but the id, the title and what its guide says is taken over; ``add_extras`` adds to the
+extras, and the sources of both count. A profile that extends its own id builds on the one of that id
+in an earlier folder, which it replaces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_bringup.catalogue.entries import fail, guess, shown
+from gpu_bringup.errors import InputError
+from gpu_bringup.model.catalogue import Scenario
+from gpu_bringup.model.guide import Origin
+
+_OWN = frozenset({"id", "title", "extends", "add_extras", "claims", "guide", "guide_difference"})
+"""Keys that speak of one profile alone."""
+_LONGEST_CHAIN = 16
+
+
+@dataclass(frozen=True)
+class Written:
+    """A profile as it stands in a file."""
+
+    id: str
+    table: dict[str, Any]
+    layer: int
+    kind: str
+    """Whose folder it is: see ``Origin.kind``."""
+    file: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A profile with everything that it takes over."""
+
+    table: dict[str, Any]
+    given_by: dict[str, str]
+    """Key -> id of the profile that says it."""
+    chain: tuple[str, ...]
+
+
+@dataclass
+class Profiles:
+    """All profiles of all folders, as they are written."""
+
+    written: dict[str, list[Written]] = field(default_factory=dict)
+    """Id -> those of that id, earlier folders first."""
+    broken: set[tuple[str, int]] = field(default_factory=set)
+    """(id, layer) of those that nothing can build on."""
+
+    def add(self, profile: Written) -> None:
+        self.written.setdefault(profile.id, []).append(profile)
+
+    def below(self, profile: Written) -> Written | None:
+        """The one of the same id in an earlier folder; None: there is none."""
+        same = [item for item in self.written[profile.id] if item.layer < profile.layer]
+        return same[-1] if same else None
+
+    def whole(self, profile: Written, above: tuple[Written, ...] = ()) -> Whole:
+        """A profile with what it takes over.
+
+        Args:
+            above: those that build on it, outermost first: how a cycle is seen.
+
+        Raises:
+            InputError: a cycle, an unknown profile, or one that is wrong itself.
+        """
+        if profile in above or len(above) >= _LONGEST_CHAIN:
+            names = " -> ".join(item.id for item in (*above, profile))
+            word = "a cycle" if profile in above else "a chain that is too long"
+            raise fail(f"{word}: {names}", above[0].file, f"{above[0].place}.extends")
+        parent = self._parent(profile)
+        if parent is None:
+            given = dict.fromkeys(profile.table, profile.id)
+            return Whole(dict(profile.table), given, ())
+        if (parent.id, parent.layer) in self.broken:
+            raise fail(
+                f"the profile {parent.id!r} of {parent.file} is wrong itself",
+                profile.file,
+                f"{profile.place}.extends",
+            )
+        return _merged(profile, parent, self.whole(parent, (*above, profile)))
+
+    def in_order(self) -> list[Written]:
+        """All profiles, those that others build on first (what can't be resolved: last)."""
+
+        def steps(profile: Written) -> int:
+            try:
+                return len(self.whole(profile).chain)
+            except InputError:
+                return _LONGEST_CHAIN + 1
+
+        return sorted((item for same in self.written.values() for item in same), key=steps)
+
+    def _parent(self, profile: Written) -> Written | None:
+        wanted = profile.table.get("extends", "")
+        place = f"{profile.place}.extends"
+        if not isinstance(wanted, str):
+            raise fail(f"{shown(wanted)} isn't a text", profile.file, place)
+        if not wanted:
+            return None
+        if wanted == profile.id:
+            below = self.below(profile)
+            if below is None:
+                raise fail(
+                    f"a cycle: {wanted} -> {wanted}; no earlier folder has a profile of that id",
+                    profile.file,
+                    place,
+                )
+            return below
+        known = self.written.get(wanted)
+        if not known:
+            words = guess(wanted, self.written) or f"; there are {', '.join(self.written)}"
+            raise fail(f"there is no profile {shown(wanted)}{words}", profile.file, place)
+        return known[-1]
+
+    def origin(self, profile: Written, whole: Whole) -> Origin:
+        """Where a profile comes from, and whom each of its values."""
+        inherited = tuple(
+            (key, owner)
+            for key, owner in whole.given_by.items()
+            if owner != profile.id and key in Scenario.__dataclass_fields__
+        )
+        replaces = self.below(profile) is not None
+        return Origin(profile.kind, profile.file, whole.chain, inherited, replaces)
+
+
+def _merged(profile: Written, parent: Written, base: Whole) -> Whole:
+    own = {key for key in base.table if key in _OWN or key.startswith("guide_")}
+    if parent.id == profile.id:
+        # A change of the same profile: its title and its guide are still its own.
+        own = {"extends", "add_extras"}
+    table = {key: value for key, value in base.table.items() if key not in own}
+    given = {key: base.given_by[key] for key in table}
+    table.setdefault("title", profile.id)
+    table.update(profile.table)
+    given.update(dict.fromkeys(profile.table, profile.id))
+    more = profile.table.get("add_extras", [])
+    extras = table.get("extras", [])
+    if isinstance(more, list) and isinstance(extras, list) and more:
+        table["extras"] = extras + [item for item in more if item not in extras]
+        if "container-toolkit" in table["extras"] and "containers" not in profile.table:
+            table["containers"], given["containers"] = True, profile.id
+    sources, below = profile.table.get("sources", []), base.table.get("sources", [])
+    if isinstance(sources, list) and isinstance(below, list):
+        table["sources"] = sources + [item for item in below if item not in sources]
+    return Whole(table, given, (parent.id, *base.chain))

@@ -1,0 +1,42 @@
+"""The kinds of entries that a file of ``profiles/`` may hold."""
+
+from __future__ import annotations
+
+from gpu_bringup.model.catalogue import (
+    Architecture,
+    Branch,
+    Build,
+    DistributionRelease,
+    DriverRelease,
+    Framework,
+    Gpu,
+    KernelLimit,
+    KernelSeries,
+    NvSwitch,
+    PackageRepository,
+    Scenario,
+    Source,
+    StableBreak,
+    Toolkit,
+)
+from gpu_bringup.model.guide import GuideClaim
+
+# Table name in a file -> (dataclass, what makes an entry the same one).
+KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "source": (Source, ("id",)),
+    "architecture": (Architecture, ("id",)),
+    "gpu": (Gpu, ("id",)),
+    "nvswitch": (NvSwitch, ("pci_id",)),
+    "branch": (Branch, ("id",)),
+    "release": (DriverRelease, ("version",)),
+    "toolkit": (Toolkit, ("version",)),
+    "kernel_limit": (KernelLimit, ("driver", "flavour")),
+    "kernel_series": (KernelSeries, ("series",)),
+    "stable_break": (StableBreak, ("id",)),
+    "build": (Build, ("driver", "package", "flavour", "kernel")),
+    "distribution": (DistributionRelease, ("os_id", "version")),
+    "repository": (PackageRepository, ("id",)),
+    "framework": (Framework, ("id", "version")),
+    "scenario": (Scenario, ("id",)),
+    "claim": (GuideClaim, ("id",)),
+}

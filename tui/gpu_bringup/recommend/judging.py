@@ -1,0 +1,173 @@
+"""Each candidate held against each rule, and put in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.enums import InstallMethod
+from gpu_bringup.model.target import Assessment, DriverChoice, Reason, Target
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.rules import RULES
+from gpu_bringup.rules.candidates import candidates
+from gpu_bringup.rules.describe import (
+    boards_of,
+    distribution_of,
+    frameworks_of,
+    kernels_of,
+    prepares_only,
+    secure_boot_of,
+    validate_answers,
+)
+from gpu_bringup.rules.gpu import fabric_kind
+from gpu_bringup.rules.kernel import PREDICTIONS, failed_here
+from gpu_bringup.rules.score import score
+from gpu_bringup.rules.software import choose_toolkit
+from gpu_bringup.rules.subject import Candidate, Subject, unknown, violated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpu_bringup.model.answers import Answers
+    from gpu_bringup.model.catalogue import Catalogue
+    from gpu_bringup.model.facts import Facts
+    from gpu_bringup.model.trial import BuildEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate with its assessment and how it failed, if it did."""
+
+    candidate: Candidate
+    assessment: Assessment
+    failed_here: bool
+
+    @property
+    def tier(self) -> int:
+        """2 nothing blocks it, 1 it is only foretold to fail to build, 0 it can't be."""
+        blocked = self.assessment.blocked_by
+        if not blocked:
+            return 2
+        foretold = all(reason.rule in PREDICTIONS for reason in blocked)
+        return 1 if foretold and not self.failed_here else 0
+
+
+def subject_of(
+    facts: Facts | None, answers: Answers, catalogue: Catalogue, evidence: Sequence[BuildEvidence]
+) -> Subject | Reason:
+    """The host and the wish, or the reason why nothing can be said of them.
+
+    Raises:
+        InputError: an answer names something that doesn't exist; says what is near.
+    """
+    # A system by flag that isn't known is refused with an explanation, not bad usage.
+    distribution, os_name = distribution_of(facts, answers, catalogue)
+    if distribution is not None or not answers.os:
+        validate_answers(answers, catalogue)
+    boards = boards_of(facts, answers, catalogue)
+    if isinstance(boards, Unknown):
+        return unknown(
+            "gpu-present",
+            f"Whether this host has an NVIDIA GPU couldn't be found out: {boards.reason}. Name the "
+            "hardware with --gpu to plan for it.",
+        )
+    if not boards:
+        return violated(
+            "gpu-present",
+            "No NVIDIA GPU was found on the PCI bus of this host. If one is built in, check that it is "
+            "seated and powered (lspci -d 10de: must show it), or passed through to this virtual "
+            "machine; to plan for hardware that is still to come, name it with --gpu.",
+        )
+    if distribution is None:
+        known = ", ".join(release.name for release in catalogue.distributions)
+        what = (
+            f"{os_name} isn't a system"
+            if os_name
+            else "The system of this host isn't known, nor one"
+        )
+        return unknown(
+            "os-known",
+            f"{what} that this catalogue has packages for (it knows {known}). "
+            "Name the nearest one with --os ID:VERSION to see what it would get.",
+        )
+    kernels, notes = kernels_of(facts, answers, distribution)
+    return Subject(
+        catalogue=catalogue,
+        answers=answers,
+        scenario=catalogue.scenarios[answers.scenario],
+        distribution=distribution,
+        boards=boards,
+        kernels=kernels,
+        secure_boot=secure_boot_of(facts, answers),
+        today=answers.today or catalogue.as_of,
+        frameworks=frameworks_of(answers, catalogue),
+        nvswitches=_nvswitches(facts, answers),
+        nvlink5=_nvlink5(facts, answers),
+        evidence=tuple(evidence),
+        notes=notes + _host_notes(facts),
+    )
+
+
+def _nvswitches(facts: Facts | None, answers: Answers) -> int | None:
+    if facts is None or answers.gpus or isinstance(facts.pci.nvswitches, Unknown):
+        return None
+    return len(facts.pci.nvswitches)
+
+
+def _nvlink5(facts: Facts | None, answers: Answers) -> bool | None:
+    if facts is None or answers.gpus or isinstance(facts.pci.nvlink5, Unknown):
+        return None
+    return facts.pci.nvlink5
+
+
+def _host_notes(facts: Facts | None) -> tuple[str, ...]:
+    if facts is not None and facts.packages.method is InstallMethod.OUTSIDE:
+        return (
+            "The driver of this host is provided from outside (a mount, a driver container or the "
+            "hypervisor): this is what it would get, but it isn't the place to install it.",
+        )
+    return ()
+
+
+def judge(subject: Subject, facts: Facts | None) -> list[Judged]:
+    """All candidates held against all rules, best first."""
+    found = candidates(subject.distribution, subject.answers, subject.catalogue)
+    judged = [judge_one(subject, candidate, facts) for candidate in found]
+    judged.sort(key=lambda item: (item.tier, item.assessment.score), reverse=True)
+    return judged
+
+
+def judge_one(subject: Subject, candidate: Candidate, facts: Facts | None) -> Judged:
+    """One candidate held against all rules."""
+    reasons = tuple(reason for rule in RULES for reason in rule(subject, candidate))
+    target = target_of(subject, candidate, prepare_only=prepares_only(facts, subject.answers))
+    assessment = Assessment(target, reasons, score(subject, candidate))
+    return Judged(candidate, assessment, failed_here(subject, candidate))
+
+
+def target_of(subject: Subject, candidate: Candidate, *, prepare_only: bool = False) -> Target:
+    """What stands on the host once the candidate is installed."""
+    fabric = fabric_kind(subject)
+    containers = subject.scenario.containers
+    toolkit = choose_toolkit(subject, candidate.version)
+    extras = [
+        *subject.scenario.extras,
+        *(["container-toolkit"] if containers else []),
+        *([] if fabric == "none" else fabric.split("+")),
+    ]
+    return Target(
+        scenario=subject.scenario.id,
+        gpus=tuple(board.name for board in subject.boards),
+        kernels=tuple(kernel.release for kernel in subject.kernels if kernel.release),
+        keep_kernel=True,
+        driver=DriverChoice(candidate.package.branch, candidate.version, candidate.flavour),
+        package=candidate.package,
+        cuda=subject.answers.cuda or (toolkit.version if toolkit is not None else ""),
+        extras=tuple(dict.fromkeys(extras)),
+        containers=containers,
+        fabric=fabric,
+        hold=subject.scenario.hold,
+        prepare_only=prepare_only,
+        source_kind=candidate.source_kind,
+        local_packages=subject.answers.local_packages,
+    )

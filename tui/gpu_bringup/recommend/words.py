@@ -1,0 +1,130 @@
+"""The choice in words: why not another, why none, what must be told loudly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpu_bringup.model.answers import SourceKind
+from gpu_bringup.model.target import Assessment, Reason, Verdict
+from gpu_bringup.recommend.judging import Judged, judge
+from gpu_bringup.rules.gpu import conflict
+from gpu_bringup.rules.kernel import PREDICTIONS
+from gpu_bringup.rules.score import first_difference
+from gpu_bringup.rules.subject import Subject, month, violated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def short(assessment: Assessment) -> str:
+    """What blocks a candidate, each reason once; its own reasons where all share another."""
+    blocked = assessment.blocked_by
+    own = [reason for reason in blocked if reason.rule != "mixed-gpus"]
+    return " ".join(dict.fromkeys(reason.detail for reason in own or blocked))
+
+
+def why_not(first: Judged, other: Judged) -> str:
+    """Why a candidate isn't the first choice."""
+    blocked = short(other.assessment)
+    if blocked:
+        return blocked
+    open_question = any(
+        r.verdict is Verdict.UNKNOWN and r.rule in (*PREDICTIONS, "gpu-branch")
+        for r in other.assessment.reasons
+    )
+    works = "may work" if open_question else "works too"
+    component = first_difference(first.assessment.score, other.assessment.score)
+    if component is None:
+        return f"{works}; not first because it is the same by every measure."
+    # The age and the kind of a branch are one question to an operator: both are told.
+    rules = (
+        ("lifecycle", "branch-type") if component.name in ("support", "type") else (component.rule,)
+    )
+    told = [
+        reason.detail
+        for reason in other.assessment.reasons
+        if reason.rule in rules and reason.verdict is not Verdict.OK
+    ]
+    if told:
+        return f"{works}; not first because {_lower(' '.join(told))}"
+    phrase = component.phrase
+    if not phrase:
+        mine = [r.detail for r in first.assessment.reasons if r.rule == component.rule]
+        theirs = [r.detail for r in other.assessment.reasons if r.rule == component.rule]
+        phrase = " ".join(theirs[:1] + [f"The first choice: {_lower(text)}" for text in mine[:1]])
+        return f"{works}; not first because {_lower(phrase)}"
+    return f"{works}; not first because {phrase}."
+
+
+def _lower(text: str) -> str:
+    """A sentence to go on with after "because": only an ordinary word loses its capital."""
+    word = text.split(" ", 1)[0]
+    return text[0].lower() + text[1:] if word.isalpha() and word[1:].islower() else text
+
+
+def refusal_of(subject: Subject, judged: Sequence[Judged]) -> tuple[Reason, ...]:
+    """Why nothing is left: what stands against all of them, else what stands against the best."""
+    against = conflict(subject)
+    if against is not None:
+        return (against,)
+    if not judged:
+        source = subject.answers.source
+        where = f" from the source {source.value}" if source is not None else ""
+        return (
+            violated(
+                "source-reachable",
+                f"The catalogue knows no NVIDIA driver package for {subject.distribution.name}{where}. "
+                "Choose another source, or a distribution release that is supported.",
+            ),
+        )
+    wanted = [item for item in judged if item.candidate.pinned] or list(judged)
+    reasons: dict[tuple[str, str], Reason] = {}
+    for item in wanted:
+        for reason in item.assessment.reasons:
+            if reason.verdict is not Verdict.VIOLATED:
+                continue
+            if reason.rule == "operator-choice" and len(item.assessment.blocked_by) > 1:
+                continue
+            reasons.setdefault((reason.rule, reason.detail), reason)
+    ordered = sorted(reasons.values(), key=lambda reason: not reason.blocking)
+    return tuple(ordered)
+
+
+def notes_of(subject: Subject, first: Judged) -> tuple[str, ...]:
+    """What an operator must be told loudly about the choice."""
+    notes = [
+        reason.detail
+        for reason in first.assessment.reasons
+        if reason.verdict is Verdict.VIOLATED
+        or (
+            reason.verdict is Verdict.UNKNOWN
+            and reason.rule
+            in (*PREDICTIONS, "gpu-branch", "lifecycle", "branch-type", "package-branch")
+        )
+    ]
+    notes += subject.notes
+    better = _elsewhere(subject, first)
+    if better:
+        notes.append(better)
+    return tuple(dict.fromkeys(notes))
+
+
+def _elsewhere(subject: Subject, first: Judged) -> str:
+    """Words for a supported branch in NVIDIA's repository, where the distribution's is over."""
+    answers = subject.answers
+    if answers.source is not SourceKind.DISTRIBUTION or first.assessment.score[0] >= 3:
+        return ""
+    free = replace(answers, source=None)
+    wish = replace(subject, answers=free)
+    options = [item for item in judge(wish, None) if item.tier == 2]
+    if not options or options[0].assessment.score[0] <= first.assessment.score[0]:
+        return ""
+    best = options[0].candidate
+    end = best.branch.end_of_support if best.branch is not None else None
+    until = f", supported until {month(end)}" if end is not None else ""
+    return (
+        f"NVIDIA's own repository offers {best.version} ({best.flavour.value} modules, R"
+        f"{best.package.branch}{until}) for {subject.distribution.name}: choose it unless the "
+        "distribution's packages are a must."
+    )

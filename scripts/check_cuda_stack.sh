@@ -49,10 +49,57 @@ TOOLKITS='
 '
 # first and last device id, open modules, first and last branch, first and last CUDA, name
 ARCHITECTURES='
+0x0020 0x002d unsupported 71 71 - - Fahrenheit_and_Celsius
+0x00a0 0x00a0 unsupported 71 71 - - Fahrenheit_and_Celsius
+0x0100 0x0103 unsupported 71 71 - - Fahrenheit_and_Celsius
+0x0150 0x0153 unsupported 71 71 - - Fahrenheit_and_Celsius
+0x0110 0x0113 unsupported 96 96 - - Kelvin
+0x0170 0x018d unsupported 96 96 - - Kelvin
+0x01a0 0x01a0 unsupported 96 96 - - Kelvin
+0x01f0 0x0203 unsupported 96 96 - - Kelvin
+0x0250 0x025b unsupported 96 96 - - Kelvin
+0x0280 0x028c unsupported 96 96 - - Kelvin
+0x00fa 0x00fe unsupported 173 173 - - Rankine
+0x0300 0x034e unsupported 173 173 - - Rankine
+0x0040 0x004e unsupported 304 304 - - Curie
+0x0090 0x009d unsupported 304 304 - - Curie
+0x00c0 0x00cf unsupported 304 304 - - Curie
+0x00f1 0x00f9 unsupported 304 304 - - Curie
+0x0140 0x014f unsupported 304 304 - - Curie
+0x0160 0x016f unsupported 304 304 - - Curie
+0x01d0 0x01df unsupported 304 304 - - Curie
+0x0211 0x0224 unsupported 304 304 - - Curie
+0x0240 0x0247 unsupported 304 304 - - Curie
+0x0290 0x029f unsupported 304 304 - - Curie
+0x02e0 0x02e4 unsupported 304 304 - - Curie
+0x038b 0x039e unsupported 304 304 - - Curie
+0x03d0 0x03d6 unsupported 304 304 - - Curie
+0x0531 0x053e unsupported 304 304 - - Curie
+0x07e0 0x07e5 unsupported 304 304 - - Curie
+0x0190 0x019f unsupported 304 340 1.0 6.5 Tesla
+0x0400 0x043f unsupported 304 340 1.0 6.5 Tesla
+0x05e0 0x065f unsupported 304 340 1.0 6.5 Tesla
+0x06e0 0x06ff unsupported 304 340 1.0 6.5 Tesla
+0x0840 0x087f unsupported 304 340 1.0 6.5 Tesla
+0x08a0 0x08bf unsupported 304 340 1.0 6.5 Tesla
+0x0a20 0x0a3f unsupported 304 340 1.0 6.5 Tesla
+0x0a60 0x0a7f unsupported 304 340 1.0 6.5 Tesla
+0x0ca0 0x0cbf unsupported 304 340 1.0 6.5 Tesla
+0x10c0 0x10df unsupported 304 340 1.0 6.5 Tesla
+0x06c0 0x06df unsupported 304 390 3.0 8.0 Fermi
+0x0dc0 0x0dff unsupported 304 390 3.0 8.0 Fermi
+0x0e20 0x0e3f unsupported 304 390 3.0 8.0 Fermi
+0x0f00 0x0f1f unsupported 304 390 3.0 8.0 Fermi
+0x1040 0x109f unsupported 304 390 3.0 8.0 Fermi
+0x1140 0x117f unsupported 304 390 3.0 8.0 Fermi
+0x1200 0x127f unsupported 304 390 3.0 8.0 Fermi
+0x0fc0 0x103f unsupported 304 470 4.2 11.8 Kepler
+0x1180 0x11ff unsupported 304 470 4.2 11.8 Kepler
+0x1280 0x12ff unsupported 304 470 4.2 11.8 Kepler
 0x1340 0x143f unsupported 470 580 6.5 12.9 Maxwell
 0x1600 0x167f unsupported 470 580 6.5 12.9 Maxwell
 0x1740 0x17ff unsupported 470 580 6.5 12.9 Maxwell
-0x15f0 0x15ff unsupported 470 580 8.0 12.9 Pascal
+0x15c0 0x15ff unsupported 470 580 8.0 12.9 Pascal
 0x1720 0x172f unsupported 470 580 8.0 12.9 Pascal
 0x1b00 0x1d7f unsupported 470 580 8.0 12.9 Pascal
 0x1d80 0x1dff unsupported 470 580 9.0 12.9 Volta
@@ -64,9 +111,13 @@ ARCHITECTURES='
 0x2680 0x28ff supported 525 - 11.8 - Ada
 0x2300 0x23ff supported 520 - 11.8 - Hopper
 0x2900 0x29ff required 570 - 12.8 - Blackwell
-0x2b80 0x2f7f required 570 - 12.8 - Blackwell
-0x3180 0x31ff required 580 - 12.9 - Blackwell_Ultra
-0x3000 0x307f required 615 - 13.4 - Rubin
+0x2b00 0x2c7f required 570 - 12.8 - Blackwell
+0x2d00 0x2e7f required 570 - 12.8 - Blackwell
+0x2f00 0x2f7f required 570 - 12.8 - Blackwell
+0x3400 0x3400 required 570 - 12.8 - Blackwell
+0x3180 0x327f required 580 - 12.9 - Blackwell_Ultra
+0x3340 0x3340 required 580 - 12.9 - Blackwell_Ultra
+0x3000 0x30ff required 615 - 13.4 - Rubin
 '
 # device id, open modules, fabric service: boards that differ from their architecture
 BOARDS='
@@ -88,6 +139,11 @@ BOARDS='
 '
 # driver branch, last day of support, flavours, lowest release without known holes
 BRANCHES='
+173 - proprietary -
+304 - proprietary -
+340 2019-12-31 proprietary -
+367 - proprietary -
+390 2022-12-31 proprietary -
 470 2024-07-20 proprietary -
 510 2023-01-01 proprietary -
 515 2023-05-01 open:proprietary -
@@ -108,6 +164,8 @@ BRANCHES='
 610 2026-08-31 open:proprietary -
 615 - open:proprietary -
 620 - open -
+71 - proprietary -
+96 - proprietary -
 '
 # <<< from profiles/catalogue
 
@@ -275,7 +333,7 @@ limited() {
 package() {
     version=
     for wanted in "$@"; do
-        if [ -r "$root/var/lib/dpkg/status" ]; then
+        if [ -f "$root/var/lib/dpkg/status" ] && [ -r "$root/var/lib/dpkg/status" ]; then
             found=$(sed -n "/^Package: $wanted\$/,/^\$/{/^Status: /p;/^Version: /p;}" \
                 "$root/var/lib/dpkg/status")
             case "$found" in
@@ -384,7 +442,7 @@ place() {
     for row in $ARCHITECTURES; do
         columns "$row"
         if [ $(($1)) -ge $((c1)) ] && [ $(($1)) -le $((c2)) ]; then
-            modules=$c3 first_branch=$c4 last_branch=${c5#-} first_cuda=$c6 last_cuda=${c7#-} family=$c8
+            modules=$c3 first_branch=${c4#-} last_branch=${c5#-} first_cuda=${c6#-} last_cuda=${c7#-} family=$c8
         fi
     done
     for row in $BOARDS; do
@@ -699,7 +757,9 @@ if [ -n "$loaded" ]; then
     "$loaded:open:proprietary" | "$loaded:proprietary:open")
         note loaded "the $loaded_flavour modules are loaded, the $on_disk_flavour ones are on disk: the next boot takes those" ;;
     esac
-    if [ ! -d "$root/sys/module/nvidia_uvm" ]; then
+    if [ ! -d "$root/sys/module" ]; then
+        unknown loaded "whether nvidia_uvm is loaded cannot be seen from here"
+    elif [ ! -d "$root/sys/module/nvidia_uvm" ]; then
         if [ -n "$no_more_modules" ]; then
             broken loaded modules-not-loadable "nvidia_uvm is not loaded, CUDA needs it, and this kernel takes no more modules (kernel.modules_disabled=1)" "reboot, and load it before that is switched on"
         else
@@ -735,7 +795,7 @@ for id in $devices; do
     fi
     if [ -n "$branch" ] && [ -n "$last_branch" ] && [ "$branch" -gt "$last_branch" ]; then
         broken gpu legacy-gpu-branch "10de:${id#0x} is a $family GPU: R$last_branch is the last branch that drives it, and this is $driver" "install a driver of R$last_branch"
-    elif [ -n "$branch" ] && [ "$branch" -lt "$first_branch" ]; then
+    elif [ -n "$branch" ] && [ -n "$first_branch" ] && [ "$branch" -lt "$first_branch" ]; then
         broken gpu gpu-not-supported-by-release "10de:${id#0x} is a $family GPU: no driver below R$first_branch drives it, and this is $driver" "install a driver of R$first_branch or later"
     fi
     case "$modules:$drives" in
@@ -947,6 +1007,10 @@ toolkit_version() {
         a_version "$toolkit" || toolkit=
     fi
 }
+# The line with "release" is the third in some versions of nvcc and the fourth in others.
+cuda_release() {
+    sed -n 's/.*release \([0-9][0-9]*\.[0-9][0-9]*\),.*/\1/p' | head -n 1
+}
 # needs CUDA: $full and $least are the drivers that this version needs for all features, and at the least.
 needs() {
     full='' least='' exact=''
@@ -989,6 +1053,8 @@ judge_gpus() {
         seen="$seen $family"
         if [ -n "$last_cuda" ] && ! at_least "$last_cuda" "$1"; then
             broken cuda gpu-not-supported-by-release "CUDA $1 has no code for $family GPUs: $last_cuda was the last that did" "use CUDA $last_cuda or older here"
+        elif [ -z "$first_cuda" ]; then
+            broken cuda gpu-not-supported-by-release "$family GPUs are older than CUDA: no CUDA program runs on them"
         elif ! at_least "$1" "$first_cuda"; then
             note cuda "CUDA $1 is older than $family GPUs: its own libraries have no code for them; use $first_cuda or later"
         fi
@@ -1007,8 +1073,7 @@ for folder in "$root"/usr/local/cuda "$root"/usr/local/cuda-*; do
 done
 toolkits=${toolkits# }
 if [ -z "$toolkits" ] && [ -z "$root" ] && command -v nvcc >/dev/null; then
-    # The line with "release" is the third in some versions and the fourth in others.
-    used=$(limited 20 nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' | head -n 1)
+    used=$(limited 20 nvcc --version 2>/dev/null | cuda_release)
     toolkits=$used
     [ -n "$used" ] || unknown cuda "nvcc is there but does not say its version"
 fi
@@ -1089,7 +1154,7 @@ if [ -n "$engines" ] || [ -n "$want_containers" ]; then
 fi
 
 # --- the next kernel upgrade ---------------------------------------------------------------------------
-if [ -n "$dkms" ] && [ -r "$root/var/lib/dpkg/status" ]; then
+if [ -n "$dkms" ] && [ -f "$root/var/lib/dpkg/status" ] && [ -r "$root/var/lib/dpkg/status" ]; then
     if grep -q '^Package: linux-headers-[a-z]' "$root/var/lib/dpkg/status"; then
         ok guard "a headers meta-package is installed: the next kernel comes with its headers"
     else

@@ -424,9 +424,12 @@ def test_an_apt_repository_is_switched_on_only_after_its_key_was_checked() -> No
     assert "URIs: https://repo.example.org/debian13/x86_64/\n" in source
     assert "Signed-By: /etc/apt/keyrings/gpu-bringup-nvidia-cuda.gpg\n" in source
     assert "Components" not in source
-    preference = contents["/etc/apt/preferences.d/gpu-bringup-nvidia-cuda"].content
+    preference = contents["/etc/apt/preferences.d/zz-gpu-bringup-nvidia-cuda"].content
     assert 'Pin: origin "repo.example.org"\nPin-Priority: 600\n' in preference
     assert "*nvidia*" in preference
+    container = replace(REPOSITORY, id="nvidia-container")
+    for write in of(TRIXIE).add_repository(container, TRIXIE).writes:
+        assert "cuda" not in write.content or "preferences" not in write.path
 
 
 @pytest.mark.parametrize(

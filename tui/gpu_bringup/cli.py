@@ -112,7 +112,19 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--deep", action="store_true", help="let every GPU prove itself (seconds each)"
     )
-    add("recommend", "which kernel, driver, modules and CUDA, and why", as_json, wish)
+    recommend = add("recommend", "which kernel, driver, modules and CUDA, and why", as_json, wish)
+    recommend.add_argument(
+        "--pin",
+        action="append",
+        metavar="KEY=VALUE",
+        help="judge a combination: driver, flavour, cuda, kernel, source, framework (repeatable); "
+        "'guide' stands for what the scenario's guide named",
+    )
+    recommend.add_argument(
+        "--explain",
+        action="store_true",
+        help="every candidate against every rule, and what would change the choice's mind",
+    )
     compat = add("compat", "does this driver build on this kernel", as_json)
     compat.add_argument("--driver", required=True, metavar="VERSION")
     compat.add_argument("--kernel", required=True, metavar="RELEASE")
@@ -145,8 +157,19 @@ def build_parser() -> argparse.ArgumentParser:
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
-    profiles.add_argument("action", choices=("list", "show", "validate"))
-    profiles.add_argument("name", nargs="?", help="what to show, or the file or folder to validate")
+    actions = profiles.add_subparsers(dest="action", metavar="list|show|validate", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(
+            name, help=text, description=text, parents=[common, as_json], allow_abbrev=False
+        )
+
+    action("list", "the profiles, and how much is known of what")
+    shown = action("show", "a profile, GPU, driver branch or any entry, with its sources")
+    shown.add_argument("name", nargs="?", metavar="NAME|KIND|guide", help="what to show")
+    shown.add_argument("entry", nargs="?", metavar="ID", help="with a kind: which one")
+    validated = action("validate", "check the data, and an operator's own")
+    validated.add_argument("name", nargs="?", metavar="PATH", help="a file or folder to check")
     return parser
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Command, Plan
     from gpu_bringup.model.target import Recommendation, Target
     from gpu_bringup.model.trial import BuildEvidence, TrialEvent
+    from gpu_bringup.recommend.change import Change
+    from gpu_bringup.recommend.pins import Pinned
+    from gpu_bringup.recommend.table import Table
     from gpu_bringup.run.follow import Follower
     from gpu_bringup.run.history import RunInfo
 
@@ -138,6 +141,54 @@ def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Re
     if facts is None or answers.driver or answers.flavour:
         return recommendation
     return prefer_installed(recommendation, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why this choice and no other."""
+
+    table: Table
+    changes: tuple[Change, ...]
+    """Single changes that lead to another choice, as if nothing were installed."""
+
+    def to_json(self) -> dict[str, object]:
+        """The ``explain`` part of ``recommend --explain --json``."""
+        return {
+            "table": self.table.to_json(),
+            "changes": [change.to_json() for change in self.changes],
+        }
+
+
+def explain_choice(
+    facts: Facts | None, answers: Answers, catalogue: Catalogue, recommendation: Recommendation
+) -> Explained:
+    """Every candidate against every rule, and what would change the choice's mind."""
+    from gpu_bringup.recommend.change import changes
+
+    found = changes(facts, answers, catalogue, remembered_builds())
+    return Explained(table_of(recommendation), found)
+
+
+def table_of(recommendation: Recommendation) -> Table:
+    """The candidates of a recommendation by the rules that say something of them."""
+    from gpu_bringup.recommend.table import table_of as make
+
+    return make(recommendation)
+
+
+def judge_pins(
+    facts: Facts | None, answers: Answers, words: Sequence[str], catalogue: Catalogue
+) -> Pinned:
+    """Judge a combination that the operator has in mind (``driver=535.129.03``, ``cuda=12.2``, …).
+
+    Raises:
+        InputError: a word pins nothing, or two contradict each other.
+    """
+    from gpu_bringup.recommend.pins import judge_pins as judge
+    from gpu_bringup.recommend.pins import parse_pins
+
+    pins = parse_pins(words, answers, catalogue)
+    return judge(facts, answers, pins, catalogue, remembered_builds())
 
 
 def examine(host: Host | None, facts: Facts, answers: Answers, catalogue: Catalogue) -> Situation:

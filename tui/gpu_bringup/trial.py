@@ -328,7 +328,9 @@ class _Prover:
         pinned = next(
             (
                 item
-                for item in self._family.driver_packages(package, assessment.target.kernels)
+                for item in self._family.driver_packages(
+                    assessment.target.exact_package, assessment.target.kernels
+                )
                 if item.split("=")[0] == kernel_package
             ),
             kernel_package,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from gpu_bringup.catalogue.entries import fail, guess
@@ -26,6 +27,9 @@ from gpu_bringup.model.catalogue import (
     Toolkit,
 )
 from gpu_bringup.model.versions import branch_of, driver_key
+
+_DAYS_APART = timedelta(days=31)
+"""Sources date the same release days apart (520.56.06: 2022-10-12, its successor 2022-10-10)."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,15 @@ def _branch(entry: Branch, known: Known, place: Place) -> None:
 
 def _release(entry: DriverRelease, known: Known, place: Place) -> None:
     branch = known.branches.get(branch_of(entry.version))
-    if branch is None:
-        near = guess(branch_of(entry.version), known.branches)
-        raise _wrong(
-            f"there is no driver branch {branch_of(entry.version)}{near}", place, "version"
-        )
-    first = known.releases.get(branch.first_release)
+    first = known.releases.get(branch.first_release) if branch is not None else None
     if first is None or first.released is None or entry.released is None:
         return
     # A beta comes before the release that a branch is said to begin with (595.45.04, 595.58.03).
-    if entry.released < first.released and not _older(entry.version, first.version):
+    if _older(entry.version, first.version):
+        return
+    if entry.released + _DAYS_APART < first.released:
         raise _wrong(
-            f"{entry.released} is before the first release of branch {branch.id}, {first.version} "
+            f"{entry.released} is before the first release of its branch, {first.version} "
             f"of {first.released}",
             place,
             "released",

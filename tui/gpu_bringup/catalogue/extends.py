@@ -60,41 +60,46 @@ class Profiles:
         same = [item for item in self.written[profile.id] if item.layer < profile.layer]
         return same[-1] if same else None
 
-    def whole(self, profile: Written, above: tuple[Written, ...] = ()) -> Whole:
+    def whole(self, profile: Written) -> Whole:
         """A profile with what it takes over.
-
-        Args:
-            above: those that build on it, outermost first: how a cycle is seen.
 
         Raises:
             InputError: a cycle, an unknown profile, or one that is wrong itself.
         """
-        if profile in above or len(above) >= _LONGEST_CHAIN:
-            names = " -> ".join(item.id for item in (*above, profile))
-            word = "a cycle" if profile in above else "a chain that is too long"
-            raise fail(f"{word}: {names}", above[0].file, f"{above[0].place}.extends")
         parent = self._parent(profile)
         if parent is None:
-            given = dict.fromkeys(profile.table, profile.id)
-            return Whole(dict(profile.table), given, ())
+            return Whole(dict(profile.table), dict.fromkeys(profile.table, profile.id), ())
+        place = f"{profile.place}.extends"
+        above, ends = self._above(profile)
+        if not ends:
+            names = " -> ".join(item.id for item in above)
+            word = "a cycle" if above[-1] in above[:-1] else "a chain that is too long"
+            raise fail(f"{word}: {names}", profile.file, place)
         if (parent.id, parent.layer) in self.broken:
             raise fail(
-                f"the profile {parent.id!r} of {parent.file} is wrong itself",
-                profile.file,
-                f"{profile.place}.extends",
+                f"the profile {parent.id!r} of {parent.file} is wrong itself", profile.file, place
             )
-        return _merged(profile, parent, self.whole(parent, (*above, profile)))
+        return _merged(profile, parent, self.whole(parent))
 
     def in_order(self) -> list[Written]:
-        """All profiles, those that others build on first (what can't be resolved: last)."""
+        """All profiles, those that others build on first."""
+        every = (item for same in self.written.values() for item in same)
+        return sorted(every, key=lambda item: len(self._above(item)[0]))
 
-        def steps(profile: Written) -> int:
+    def _above(self, profile: Written) -> tuple[list[Written], bool]:
+        """The profile and all that it builds on, nearest first; False: it has no end."""
+        chain = [profile]
+        while len(chain) <= _LONGEST_CHAIN:
             try:
-                return len(self.whole(profile).chain)
+                parent = self._parent(chain[-1])
             except InputError:
-                return _LONGEST_CHAIN + 1
-
-        return sorted((item for same in self.written.values() for item in same), key=steps)
+                return chain, True
+            if parent is None:
+                return chain, True
+            chain.append(parent)
+            if parent in chain[:-1]:
+                break
+        return chain, False
 
     def _parent(self, profile: Written) -> Written | None:
         wanted = profile.table.get("extends", "")
@@ -142,6 +147,7 @@ def _merged(profile: Written, parent: Written, base: Whole) -> Whole:
     more = profile.table.get("add_extras", [])
     extras = table.get("extras", [])
     if isinstance(more, list) and isinstance(extras, list) and more:
+        given["extras"] = profile.id
         table["extras"] = extras + [item for item in more if item not in extras]
         if "container-toolkit" in table["extras"] and "containers" not in profile.table:
             table["containers"], given["containers"] = True, profile.id

@@ -80,6 +80,10 @@ class Found:
         keys = self.entries["scenario"]
         return {key[1]: self._origins[key[1], self._where[key].layer] for key in keys}
 
+    def file_of(self, key: Key) -> str:
+        """The file that an entry stands in."""
+        return self._where[key].file
+
     def read(self, layers: Iterable[Layer]) -> None:
         """Take every entry of every file.
 
@@ -99,9 +103,15 @@ class Found:
         Raises:
             InputError: strict, and two contradict, or one names what doesn't exist.
         """
-        while wrong := list(self._wrong()):
+        wrong = list(self._wrong())
+        failed = self._failed
+        while wrong:
+            # What rests on an entry that was left out goes with it; only the first fault is told.
+            self._failed = _nobody
             for key in wrong:
                 self._drop(key)
+            wrong = list(self._wrong())
+        self._failed = failed
 
     @contextmanager
     def _telling(self, where: Where) -> Iterator[None]:
@@ -169,12 +179,12 @@ class Found:
         built: dict[tuple[str, int], Any] = {}
         for profile in self._profiles.in_order():
             version = (profile.id, profile.layer)
-            self._profiles.broken.add(version)
             with self._telling(self._profile_where[version]):
                 whole = self._profiles.whole(profile)
                 built[version] = build(Scenario, whole.table, profile.file, profile.place)
                 self._origins[version] = self._profiles.origin(profile, whole)
-                self._profiles.broken.discard(version)
+            if version not in built:
+                self._profiles.broken.add(version)
         # In the order of folders and files, which is the order of every list.
         for version, where in self._profile_where.items():
             if version in built:
@@ -226,6 +236,10 @@ class Found:
             self.entries[key[0]][key], self._where[key] = below.pop()
         else:
             del self.entries[key[0]][key], self._where[key]
+
+
+def _nobody(error: InputError) -> None:
+    """Told of what follows from another fault."""
 
 
 def _as_of(value: Any, name: str) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
     Branch,
@@ -20,12 +21,23 @@ from gpu_bringup.model.catalogue import (
     Toolkit,
 )
 from gpu_bringup.model.guide import GuideClaim
+from gpu_bringup.model.kernels import KernelAbi, PackageLimit, VendorKernel
+from gpu_bringup.model.stack import (
+    BaseImage,
+    Bulletin,
+    Component,
+    ComponentRelease,
+    ForwardCompatibility,
+    KnownBad,
+)
 
 # Table name in a file -> (dataclass, what makes an entry the same one).
 KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "source": (Source, ("id",)),
     "architecture": (Architecture, ("id",)),
     "gpu": (Gpu, ("id",)),
+    "chip": (Chip, ("id",)),
+    "system": (System, ("id",)),
     "nvswitch": (NvSwitch, ("pci_id",)),
     "branch": (Branch, ("id",)),
     "release": (DriverRelease, ("version",)),
@@ -33,10 +45,19 @@ KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "kernel_limit": (KernelLimit, ("driver", "flavour")),
     "kernel_series": (KernelSeries, ("series",)),
     "stable_break": (StableBreak, ("id",)),
+    "kernel_abi": (KernelAbi, ("series",)),
+    "package_limit": (PackageLimit, ("package", "flavour")),
+    "vendor_kernel": (VendorKernel, ("kernel",)),
     "build": (Build, ("driver", "package", "flavour", "kernel")),
     "distribution": (DistributionRelease, ("os_id", "version")),
     "repository": (PackageRepository, ("id",)),
     "framework": (Framework, ("id", "version")),
     "scenario": (Scenario, ("id",)),
     "claim": (GuideClaim, ("id",)),
+    "bulletin": (Bulletin, ("id", "component")),
+    "known_bad": (KnownBad, ("id",)),
+    "component": (Component, ("id",)),
+    "component_release": (ComponentRelease, ("component", "version")),
+    "forward_compatibility": (ForwardCompatibility, ("toolkit",)),
+    "base_image": (BaseImage, ("repository", "tag")),
 }

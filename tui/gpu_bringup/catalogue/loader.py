@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpu_bringup.catalogue.found import Found, Layer
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.reader import Failed, toml_files
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.catalogue import Catalogue
+from gpu_bringup.model.stack import Stack
 from gpu_bringup.paths import OPERATOR_PROFILES
 from gpu_bringup.resources import data_folder
 
-__all__ = ["KINDS", "Survey", "check_folder", "collect", "examine", "load", "survey"]
+__all__ = ["KINDS", "Survey", "check_folder", "collect", "examine", "id_of", "load", "survey"]
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,47 @@ class Survey:
     catalogue: Catalogue
     problems: tuple[InputError, ...]
     """One for each file or entry that was left out; names file, place and what is expected."""
+    entries: dict[str, dict[str, Any]]
+    """Kind -> id -> entry, of every kind."""
+    files: dict[tuple[str, str], str]
+    """(kind, id) -> the file that the entry stands in."""
 
 
-def collect(layers: Iterable[Layer], failed: Failed | None = None) -> Catalogue:
+def collect(layers: Iterable[Layer]) -> Catalogue:
     """One catalogue of all layers, later ones replacing entries of earlier ones.
-
-    Args:
-        failed: told of what is wrong, which is then left out; None: the first is raised.
 
     Raises:
         InputError: an entry is wrong; names the file and the key.
     """
-    found = Found(failed)
+    found = Found()
     found.read(layers)
     found.check()
+    return _catalogue(found)
+
+
+def _survey(layers: Iterable[Layer], problems: list[InputError]) -> Survey:
+    found = Found(problems.append)
+    found.read(layers)
+    found.check()
+    names = {
+        kind: {id_of(kind, entry): entry for entry in entries.values()}
+        for kind, entries in found.entries.items()
+    }
+    files = {
+        (kind, id_of(kind, entry)): found.file_of(key)
+        for kind, entries in found.entries.items()
+        for key, entry in entries.items()
+    }
+    return Survey(_catalogue(found), tuple(problems), names, files)
+
+
+def id_of(kind: str, entry: Any) -> str:
+    """What makes an entry of a kind the same one, in a word: "h200", "debian:13"."""
+    parts = (getattr(entry, name) for name in KINDS[kind][1])
+    return ":".join(str(getattr(part, "value", part)) for part in parts if part)
+
+
+def _catalogue(found: Found) -> Catalogue:
     return Catalogue(
         sources={item.id: item for item in found.of("source")},
         architectures={item.id: item for item in found.of("architecture")},
@@ -53,6 +82,9 @@ def collect(layers: Iterable[Layer], failed: Failed | None = None) -> Catalogue:
         kernel_limits=tuple(found.of("kernel_limit")),
         stable_breaks=tuple(found.of("stable_break")),
         builds=tuple(found.of("build")),
+        kernel_abis=tuple(found.of("kernel_abi")),
+        package_limits=tuple(found.of("package_limit")),
+        vendor_kernels=tuple(found.of("vendor_kernel")),
         distributions=tuple(found.of("distribution")),
         repositories={item.id: item for item in found.of("repository")},
         frameworks=tuple(found.of("framework")),
@@ -63,6 +95,16 @@ def collect(layers: Iterable[Layer], failed: Failed | None = None) -> Catalogue:
         as_of=found.as_of,
         claims=tuple(found.of("claim")),
         origins=found.origins(),
+        stack=Stack(
+            bulletins=tuple(found.of("bulletin")),
+            known_bad=tuple(found.of("known_bad")),
+            components=tuple(found.of("component")),
+            component_releases=tuple(found.of("component_release")),
+            forward=tuple(found.of("forward_compatibility")),
+            images=tuple(found.of("base_image")),
+        ),
+        chips=tuple(found.of("chip")),
+        systems=tuple(found.of("system")),
     )
 
 
@@ -109,8 +151,7 @@ def survey(extra: Path | None = None) -> Survey:
         InputError: ``extra`` is no folder.
     """
     problems: list[InputError] = []
-    catalogue = collect(_layers(extra, problems.append), problems.append)
-    return Survey(catalogue, tuple(problems))
+    return _survey(_layers(extra, problems.append), problems)
 
 
 def examine(path: Path) -> Survey:
@@ -129,7 +170,7 @@ def examine(path: Path) -> Survey:
         raise InputError("there is no such file or folder", file=str(path))
     problems: list[InputError] = []
     layers = [*_own_layers(problems.append), Layer("folder", [(str(path), path)])]
-    return Survey(collect(layers, problems.append), tuple(problems))
+    return _survey(layers, problems)
 
 
 def check_folder(path: Path) -> Catalogue:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gpu_bringup.catalogue.boards import device_of, index_of, plain
 from gpu_bringup.model.versions import branch_of, driver_key
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from gpu_bringup.model.boards import System
     from gpu_bringup.model.catalogue import (
         Architecture,
         Catalogue,
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
         Gpu,
         Toolkit,
     )
+
+_WORD = re.compile(r"[a-z]+|[0-9]+")
 
 # Rebuilds and relatives that take the packages of another distribution's release.
 SAME_AS = {
@@ -30,59 +34,58 @@ SAME_AS = {
 }
 
 
-@lru_cache(maxsize=4096)
-def _plain(text: str) -> str:
-    """A name without case, spaces, dashes and the maker: what two ways to write it share."""
-    return re.sub(r"[^a-z0-9:]", "", text.lower()).removeprefix("nvidia")
-
-
 def find_gpu(catalogue: Catalogue, text: str) -> Gpu | None:
     """The board of that name, alias or PCI id, however it is written ("H100", "10DE:2330")."""
-    wanted = _plain(text)
-    for gpu in catalogue.gpus:
-        names = (gpu.id, gpu.name, *gpu.aliases, *gpu.pci_ids)
-        if any(_plain(name) == wanted for name in names):
-            return gpu
-    return None
+    wanted = text.strip().lower()
+    if device_of(wanted) >= 0:
+        return gpu_by_pci(catalogue, wanted)
+    return index_of(catalogue).by_name(text)
 
 
 def suggest_gpus(catalogue: Catalogue, text: str, count: int = 4) -> tuple[str, ...]:
-    """Names of boards that look like ``text``, nearest first; at most ``count``."""
+    """Names of boards that look like ``text``, nearest first; at most ``count``.
+
+    Words in any order count first ("rtx6000 pro" is in "RTX PRO 6000 Blackwell"), then the letters.
+    """
     import difflib  # only a name that nobody knows needs it
 
-    names: dict[str, str] = {}
-    for gpu in catalogue.gpus:
-        for name in (gpu.name, *gpu.aliases):
-            names.setdefault(_plain(name), gpu.name)
-    near = difflib.get_close_matches(_plain(text), names, count * 2, 0.5)
-    return tuple(dict.fromkeys(names[name] for name in near))[:count]
+    words = set(_WORD.findall(text.lower())) - {"nvidia"}
+    wanted = plain(text)
+    names = index_of(catalogue).names()
+    scores: dict[str, float] = {}
+    for known, name in names.items():
+        have = set(_WORD.findall(known))
+        shared = len(words & have) / (len(words) + 0.2 * len(have - words)) if words else 0.0
+        if shared >= 0.5:
+            scores[name] = max(scores.get(name, 0.0), shared)
+    for known in difflib.get_close_matches(wanted, names, count * 2, 0.6):
+        likeness = difflib.SequenceMatcher(None, wanted, known).ratio()
+        scores[names[known]] = max(scores.get(names[known], 0.0), likeness)
+    return tuple(sorted(scores, key=lambda name: (-scores[name], len(name), name))[:count])
 
 
 def gpu_by_pci(catalogue: Catalogue, pci_id: str, subsystem_id: str = "") -> Gpu | None:
     """The board with that PCI id; where several share it, the subsystem id decides."""
-    same = [gpu for gpu in catalogue.gpus if pci_id in gpu.pci_ids]
-    for gpu in same:
-        if subsystem_id and subsystem_id in gpu.subsystem_ids:
-            return gpu
-    return same[0] if same else None
+    return index_of(catalogue).by_id(pci_id, subsystem_id)
 
 
 def architecture_of(catalogue: Catalogue, pci_id: str) -> Architecture | None:
     """The architecture that a PCI id of vendor 10de belongs to, by board or by range."""
+    return index_of(catalogue).architecture(pci_id)
+
+
+def compute_capability(catalogue: Catalogue, pci_id: str) -> str:
+    """Of the board or chip with that PCI id, such as "9.0"; empty: not known."""
     gpu = gpu_by_pci(catalogue, pci_id)
     if gpu is not None:
-        return catalogue.architectures.get(gpu.architecture)
-    vendor, _, device = pci_id.partition(":")
-    if vendor != "10de":
-        return None
-    try:
-        number = int(device, 16)
-    except ValueError:
-        return None
-    for architecture in catalogue.architectures.values():
-        if any(first <= number <= last for first, last in architecture.pci_ranges):
-            return architecture
-    return None
+        return gpu.compute_capability
+    chip = index_of(catalogue).chip(pci_id)
+    return chip.compute_capability if chip is not None else ""
+
+
+def systems_with(catalogue: Catalogue, gpu_id: str) -> tuple[System, ...]:
+    """The systems that a board comes in, as the catalogue has them."""
+    return tuple(system for system in catalogue.systems if gpu_id in system.gpus)
 
 
 def distribution(catalogue: Catalogue, os_id: str, version: str) -> DistributionRelease | None:

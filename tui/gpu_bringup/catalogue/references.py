@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from gpu_bringup.catalogue.entries import fail, guess, shown
+from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
     DistributionRelease,
@@ -43,6 +44,12 @@ class References:
         self._known_sources(entry, place)
         if isinstance(entry, Gpu):
             _known(entry.architecture, self._architectures, "architecture", place, "architecture")
+            if entry.last_branch is not None:
+                self._branch(entry.last_branch, place, "last_branch")
+        elif isinstance(entry, Chip):
+            _known(entry.architecture, self._architectures, "architecture", place, "architecture")
+        elif isinstance(entry, System):
+            self._branch(entry.first_branch, place, "first_branch")
         elif isinstance(entry, Architecture):
             self._branch(entry.first_branch, place, "first_branch")
             if entry.last_branch is not None:

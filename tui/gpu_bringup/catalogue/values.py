@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
     Branch,
@@ -28,6 +29,15 @@ from gpu_bringup.model.catalogue import (
     Toolkit,
 )
 from gpu_bringup.model.guide import GuideClaim
+from gpu_bringup.model.kernels import KernelAbi, PackageLimit, VendorKernel
+from gpu_bringup.model.stack import (
+    BaseImage,
+    Bulletin,
+    Component,
+    ComponentRelease,
+    ForwardCompatibility,
+    KnownBad,
+)
 
 
 def _shown(text: str) -> str:
@@ -66,11 +76,14 @@ Rule = Words | Form
 
 _ID = Form(r"^\S+$", "an id: one word, not empty")
 _PCI = Form(r"^[0-9a-f]{4}:[0-9a-f]{4}$", "a PCI id such as 10de:2330 (lower case)")
-_DRIVER = Form(r"^\d{3}(\.\d+)+$", "a driver version such as 580.178.04")
+_DRIVER = Form(r"^\d{2,3}(\.\d+)+$", "a driver version such as 580.178.04")
+_SINCE = Form(r"^\d{3}(\.\d+)*$", "a driver version such as 580.178.04, or a branch such as 580")
 _ANY_DRIVER = Form(r"^(\d{3}(\.\d+)+)?$", "a driver version such as 580.178.04, or empty")
-_BRANCH = Form(r"^\d{3}$", "a driver branch such as 580")
+_BRANCH = Form(r"^\d{2,3}$", "a driver branch such as 580")
 _CUDA = Form(r"^\d+\.\d+$", "a CUDA version such as 12.9")
 _CAPABILITY = Form(r"^\d+\.\d$", "a compute capability such as 9.0")
+_ANY_CAPABILITY = Form(r"^(\d+\.\d)?$", "a compute capability such as 9.0, or empty")
+_ANY_CAPABILITY = Form(r"^(\d+\.\d)?$", "a compute capability such as 9.0, or empty")
 _SERIES = Form(r"^\d+\.\d+$", "a kernel series such as 6.12")
 _KERNEL = Form(r"^\d+\.\d+(\.\d+)?$", "a kernel version such as 6.12 or 6.6.14")
 # Names of packages become arguments of apt and dnf: none may look like an option.
@@ -100,7 +113,7 @@ RULES: dict[Any, dict[str, Rule]] = {
         "open_modules": _MODULES,
         "first_branch": _BRANCH,
         "last_branch": _BRANCH,
-        "first_cuda": _CUDA,
+        "first_cuda": _ANY_CUDA,
         "last_cuda": _CUDA,
     },
     Gpu: {
@@ -108,7 +121,10 @@ RULES: dict[Any, dict[str, Rule]] = {
         "pci_ids": _PCI,
         "subsystem_ids": _PCI,
         "compute_capability": _CAPABILITY,
-        "first_driver": _DRIVER,
+        "first_driver": _SINCE,
+        "last_branch": _BRANCH,
+        "open_first": _DRIVER,
+        "not_listed": _DRIVER,
         "open_modules": _MODULES,
         "fabric": Words(
             (
@@ -121,15 +137,31 @@ RULES: dict[Any, dict[str, Rule]] = {
             )
         ),
     },
+    Chip: {
+        "id": _ID,
+        "compute_capability": _ANY_CAPABILITY,
+        "fabric": Words(("none", "unknown")),
+    },
+    System: {
+        "id": _ID,
+        "switch_ids": _PCI,
+        "first_branch": _BRANCH,
+        "fabric": Words(("none", "fabricmanager", "fabricmanager+nvlsm", "imex")),
+        "services": _PACKAGE,
+        "modules": _PACKAGE,
+    },
     NvSwitch: {"pci_id": _PCI},
-    DriverRelease: {"version": _DRIVER},
+    DriverRelease: {
+        "version": _DRIVER,
+        "channel": Words(("", "data-centre", "public", "beta")),
+    },
     Branch: {
         "id": _BRANCH,
         "type": _TYPES,
         "first_release": _DRIVER,
         "last_release": _DRIVER,
         "status": Words(("supported", "ended", "unknown")),
-        "cuda": _CUDA,
+        "cuda": _ANY_CUDA,
         "security_floor": _DRIVER,
     },
     Toolkit: {
@@ -138,6 +170,7 @@ RULES: dict[Any, dict[str, Rule]] = {
         "minor_driver": _DRIVER,
         "cc_min": _CAPABILITY,
         "cc_max": _CAPABILITY,
+        "gcc_max": Form(r"^\d*$", "a major version of gcc such as 14, or empty"),
     },
     KernelLimit: {
         "driver": _DRIVER,
@@ -146,6 +179,9 @@ RULES: dict[Any, dict[str, Rule]] = {
     },
     KernelSeries: {"series": _SERIES},
     StableBreak: {"id": _ID, "mainline": _SERIES},
+    KernelAbi: {"series": _SERIES},
+    PackageLimit: {"newest": _KERNEL},
+    VendorKernel: {"certainty": Words(("high", "medium", "low"))},
     Build: {"driver": _DRIVER},
     DriverPackage: {
         "id": _ID,
@@ -170,7 +206,15 @@ RULES: dict[Any, dict[str, Rule]] = {
         "key_uri": _URI,
         "fingerprints": _FINGERPRINT,
     },
-    Framework: {"id": _ID, "version": _ID, "cuda": _CUDA, "driver_min": _DRIVER},
+    Framework: {
+        "id": _ID,
+        "version": _ID,
+        "cuda": _CUDA,
+        "driver_min": _DRIVER,
+        "cc_min": _ANY_CAPABILITY,
+        "cc_max": _ANY_CAPABILITY,
+        "forward_branches": _BRANCH,
+    },
     Scenario: {
         "id": _ID,
         "branch_types": _TYPES,
@@ -203,6 +247,37 @@ RULES: dict[Any, dict[str, Rule]] = {
             )
         ),
         "verdict": Words(("true", "partly", "false", "outdated", "unverifiable")),
+    },
+    Bulletin: {"id": _ID, "component": _ID},
+    KnownBad: {
+        "id": _ID,
+        "first": _DRIVER,
+        "last": _ANY_DRIVER,
+        "fixed": _ANY_DRIVER,
+        "certainty": Words(("confirmed", "reported", "unverifiable")),
+        "scope": Words(("server", "desktop")),
+    },
+    Component: {"id": _ID, "follows": Words(("driver", "branch", "independent"))},
+    ComponentRelease: {
+        "component": _ID,
+        "version": _ID,
+        "support": Words(("supported", "deprecated", "ended", "unknown")),
+        "drivers": _DRIVER,
+        "default_driver": _ANY_DRIVER,
+        "systems": _OS,
+    },
+    ForwardCompatibility: {
+        "toolkit": _CUDA,
+        "package": _PACKAGE,
+        "branches": _BRANCH,
+        "certainty": Words(("high", "medium", "low")),
+    },
+    BaseImage: {
+        "repository": _ID,
+        "tag": _ID,
+        "cuda": _CUDA,
+        "kind": Words(("base", "runtime", "devel")),
+        "system": _OS,
     },
 }
 

@@ -105,12 +105,13 @@ def usable_output(path: Path | None) -> None:
 
 def wrap(text: str, indent: int = 0, width: int = 0) -> str:
     """``text`` broken to the terminal's width, every line indented."""
-    columns = max(width or min(100, _columns()), indent + _LEAST)
+    room = max(width or min(100, columns()), indent + _LEAST)
     prefix = " " * indent
-    return textwrap.fill(text, columns, initial_indent=prefix, subsequent_indent=prefix)
+    return textwrap.fill(text, room, initial_indent=prefix, subsequent_indent=prefix)
 
 
-def _columns() -> int:
+def columns() -> int:
+    """Columns of the terminal; 80 where there is none."""
     try:
         # Serial consoles and some pseudo-terminals say 0.
         return os.get_terminal_size().columns or 80

@@ -2,172 +2,313 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from datetime import date
-from enum import Enum
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_bringup.catalogue.loader import check_folder
+from gpu_bringup.catalogue.kinds import KINDS
+from gpu_bringup.catalogue.loader import Survey, examine, survey
 from gpu_bringup.catalogue.lookup import find_gpu, suggest_gpus
-from gpu_bringup.commands.output import paint, print_json, show, wrap
-from gpu_bringup.commands.wish import catalogue_from
+from gpu_bringup.commands.output import paint, print_json, say, show, wrap
+from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide
 from gpu_bringup.errors import ExitCode, InputError
-from gpu_bringup.model.catalogue import Branch, Catalogue, Gpu, Scenario
+from gpu_bringup.model.catalogue import Catalogue, Scenario
+from gpu_bringup.model.guide import GuideClaim, Origin
 
 if TYPE_CHECKING:
     import argparse
 
+_ORIGINS = {"project": "gpu-bringup", "host": "this host", "folder": "--profiles"}
+# What people type for a kind, besides its name and its plural.
+_ALSO = {
+    "profile": "scenario",
+    "driver": "release",
+    "cuda": "toolkit",
+    "os": "distribution",
+    "board": "gpu",
+    "kernel": "kernel_series",
+}
+_GUIDE = "guide"
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, show or validate; exit status 2 for data that is wrong."""
+    """List, show or validate; exit status 2 where data is wrong."""
     as_json = bool(getattr(arguments, "json", False))
     name: str | None = getattr(arguments, "name", None)
+    extra: Path | None = getattr(arguments, "profiles", None)
+    entry: str | None = getattr(arguments, "entry", None)
     if arguments.action == "validate":
-        return _validate(arguments, name, as_json)
-    catalogue = catalogue_from(arguments)
+        return _validate(examine(Path(name)) if name else survey(extra), name, as_json)
+    found = survey(extra)
     if arguments.action == "list":
-        return _list(catalogue, as_json)
-    return _show(catalogue, name, as_json)
-
-
-def _validate(arguments: argparse.Namespace, name: str | None, as_json: bool) -> int:
-    catalogue = check_folder(Path(name)) if name else catalogue_from(arguments)
-    counts = {
-        "scenarios": len(catalogue.scenarios),
-        "gpus": len(catalogue.gpus),
-        "branches": len(catalogue.branches),
-        "releases": len(catalogue.releases),
-        "toolkits": len(catalogue.toolkits),
-        "distributions": len(catalogue.distributions),
-        "sources": len(catalogue.sources),
-    }
-    if as_json:
-        print_json({"schema": 1, "valid": True, "as_of": str(catalogue.as_of), "entries": counts})
+        _list(found, as_json)
     else:
-        words = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        show(f"Valid, as of {catalogue.as_of}: {words}.")
-    return ExitCode.OK
+        _show(found, name, entry, as_json)
+    return _tell(found.problems)
 
 
-def _list(catalogue: Catalogue, as_json: bool) -> int:
+def _tell(problems: tuple[InputError, ...]) -> int:
+    """Say what is wrong, each thing once; the exit status that it means."""
+    for problem in problems:
+        say(f"gpu-bringup: {problem.message}")
+    for hint in dict.fromkeys(problem.hint for problem in problems if problem.hint):
+        say(f"  {hint}")
+    return ExitCode.BAD_INPUT if problems else ExitCode.OK
+
+
+def _problem(error: InputError) -> dict[str, Any]:
+    where = ": ".join(part for part in (error.file, error.place) if part)
+    line = re.match(r"line (\d+), ", error.place) or re.search(r"\bline (\d+)", error.message)
+    return {
+        "file": error.file,
+        "place": re.sub(r"^line \d+, ", "", error.place),
+        "line": int(line[1]) if line else None,
+        "message": error.message.removeprefix(f"{where}: "),
+        "hint": error.hint,
+    }
+
+
+def _counts(found: Survey) -> dict[str, int]:
+    counts = {_plural(kind): len(entries) for kind, entries in found.entries.items()}
+    counts["claims"] += sum(len(item.claims) for item in found.catalogue.scenarios.values())
+    return counts
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
+
+
+def _plural(kind: str) -> str:
+    return {"branch": "branches", "nvswitch": "nvswitches"}.get(kind) or (
+        f"{kind[:-1]}ies" if kind.endswith("y") else kind if kind.endswith("s") else f"{kind}s"
+    )
+
+
+def _validate(found: Survey, name: str | None, as_json: bool) -> int:
+    from gpu_bringup.failures import loader as failures
+
+    problems = list(found.problems)
+    counts = _counts(found)
+    try:
+        folder = Path(name) if name and Path(name).is_dir() else None
+        counts["failures"] = len(failures.load(folder))
+    except InputError as error:
+        problems.append(error)
+    as_of = found.catalogue.as_of
+    if as_json:
+        print_json(
+            {
+                "schema": 1,
+                "valid": not problems,
+                "as_of": str(as_of),
+                "entries": counts,
+                "problems": [_problem(error) for error in problems],
+            }
+        )
+    elif not problems:
+        show(wrap(f"Valid, as of {as_of}: {_counted(counts)}."))
+    return _tell(tuple(problems))
+
+
+def _list(found: Survey, as_json: bool) -> None:
+    catalogue = found.catalogue
     if as_json:
         print_json(
             {
                 "schema": 1,
                 "profiles": [
-                    {"id": item.id, "title": item.title, "summary": item.summary}
+                    {
+                        "id": item.id,
+                        "title": item.title,
+                        "summary": item.summary,
+                        **_origin(catalogue.origins[item.id]),
+                        "effective": _effective(item),
+                    }
                     for item in catalogue.scenarios.values()
                 ],
+                "entries": _counts(found),
+                "as_of": str(catalogue.as_of),
+                "problems": [_problem(error) for error in found.problems],
             }
         )
-        return ExitCode.OK
+        return
     for item in catalogue.scenarios.values():
         show(f"{paint(item.id, 'bold')}  {item.title}")
         show(wrap(item.summary, 4))
-    return ExitCode.OK
+        whence = origin_words(catalogue.origins[item.id])
+        if whence:
+            show(wrap(whence, 4))
+    for error in found.problems:
+        place = ": ".join(part for part in (error.file, error.place) if part)
+        show(f"{paint('BROKEN', 'bold', 'red')}  {place}")
+    show()
+    show(paint(f"Data as of {catalogue.as_of}", "bold"))
+    show(wrap(_counted(_counts(found)), 2))
+    show()
+    show("gpu-bringup profiles show KIND lists one of them, show KIND ID tells everything of one;")
+    show("show guide: what a selection guide of 2024-25 says, and what holds now.")
 
 
-def _show(catalogue: Catalogue, name: str | None, as_json: bool) -> int:
+def origin_words(origin: Origin) -> str:
+    """Where a profile comes from, for people; empty: it is the project's own."""
+    parts = [f"extends {' -> '.join(origin.extends)}"] if origin.extends else []
+    if origin.kind != "project":
+        parts.append(f"from {origin.file} ({_ORIGINS[origin.kind]})")
+    if origin.replaces:
+        parts.append("replaces the one of an earlier folder")
+    return "; ".join(parts)
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {
+        "origin": {"kind": origin.kind, "file": origin.file, "replaces": origin.replaces},
+        "extends": list(origin.extends),
+    }
+
+
+def _effective(scenario: Scenario) -> dict[str, Any]:
+    apart = ("id", "title", "summary", "extends", "add_extras", "claims")
+    return {key: value for key, value in plain(scenario).items() if key not in apart}
+
+
+def _kind_of(word: str) -> str | None:
+    """The kind that a word stands for ("gpus", "kernel-limit"); None: none."""
+    plain_word = word.lower().replace("-", "_")
+    kinds = {name: kind for kind in KINDS for name in (kind, _plural(kind))}
+    kinds |= {name: kind for also, kind in _ALSO.items() for name in (also, f"{also}s")}
+    return kinds.get(plain_word)
+
+
+def _show(found: Survey, name: str | None, entry_id: str | None, as_json: bool) -> None:
     if name is None:
         raise InputError(
             "say which profile, GPU or driver branch to show",
             file="profiles show",
-            hint="For example: long-term-stable, H100 or 580. gpu-bringup profiles list has the profiles.",
+            hint="For example: long-term-stable, H100, 580, guide, or a kind and an id: os debian:13. "
+            "gpu-bringup profiles list has the profiles.",
         )
-    kind, entry = _find(catalogue, name)
-    if as_json:
-        print_json({"schema": 1, kind: _plain(entry)})
-        return ExitCode.OK
-    if isinstance(entry, Scenario):
-        _show_scenario(entry)
-    elif isinstance(entry, Gpu):
-        _show_gpu(entry, catalogue)
+    claims = _claims(found.catalogue)
+    if name == _GUIDE and entry_id is None:
+        if as_json:
+            print_json({"schema": 1, "claims": _claim_list(found.catalogue)})
+        else:
+            show_guide(found.catalogue, f"{len(claims)} claims")
+        return
+    kind = "claim" if name == _GUIDE else _kind_of(name)
+    if kind is None:
+        _show_one(found, *_find(found, name), as_json)
+    elif entry_id is not None:
+        _show_one(found, kind, _entry(found, kind, entry_id), as_json)
     else:
-        _show_branch(entry)
-    for source in entry.sources:
-        known = catalogue.sources[source]
-        show(f"  {known.title}{': ' if known.url else ''}{known.url}")
-    return ExitCode.OK
+        _show_kind(found, kind, as_json)
 
 
-def _find(catalogue: Catalogue, name: str) -> tuple[str, Scenario | Gpu | Branch]:
-    """("profile", "gpu" or "branch", the entry of that name)."""
+def _claims(catalogue: Catalogue) -> dict[str, GuideClaim]:
+    own = [claim for item in catalogue.scenarios.values() for claim in item.claims]
+    return {claim.id: claim for claim in (*catalogue.claims, *own)}
+
+
+def _claim_list(catalogue: Catalogue) -> list[dict[str, Any]]:
+    owner = {claim.id: item.id for item in catalogue.scenarios.values() for claim in item.claims}
+    claims = sorted(_claims(catalogue).values(), key=lambda item: (len(item.id), item.id))
+    return [{**plain(claim), "profile": owner.get(claim.id)} for claim in claims]
+
+
+def _entries(found: Survey, kind: str) -> dict[str, Any]:
+    return _claims(found.catalogue) if kind == "claim" else found.entries[kind]
+
+
+def _show_kind(found: Survey, kind: str, as_json: bool) -> None:
+    entries = _entries(found, kind)
+    if as_json:
+        documents = [plain(entry) for entry in entries.values()]
+        print_json({"schema": 1, "kind": kind, "entries": documents})
+        return
+    width = max((len(name) for name in entries), default=0)
+    for name, entry in entries.items():
+        text = short(entry)
+        show(f"{name:<{width}}  {text}" if text != name else name)
+
+
+def _entry(found: Survey, kind: str, name: str) -> Any:
+    """The entry of that kind and id; a beginning will do where only one has it.
+
+    Raises:
+        InputError: there is none, or several; says which are near.
+    """
+    entries = _entries(found, kind)
+    wanted = name.lower().removeprefix("r") if kind == "branch" else name
+    gpu = find_gpu(found.catalogue, name) if kind == "gpu" else None
+    if gpu is not None:
+        return gpu
+    if wanted in entries:
+        return entries[wanted]
+    same = [key for key in entries if key.lower().split(":")[0] == wanted.lower()]
+    if len(same) == 1:
+        return entries[same[0]]
+    near = same or difflib.get_close_matches(wanted, entries, 3)
+    if kind == "gpu":
+        near = list(suggest_gpus(found.catalogue, name))
+    word = kind.replace("_", " ")
+    hint = f"gpu-bringup profiles show {kind} lists them all."
+    raise InputError(
+        f"there {'are several' if same else 'is no'} {word} {name!r}",
+        file="profiles show",
+        hint=f"Did you mean {' or '.join(near[:4])}? {hint}" if near else hint,
+    )
+
+
+def _find(found: Survey, name: str) -> tuple[str, Any]:
+    """(kind, entry) of that name, whatever it is.
+
+    Raises:
+        InputError: there is none; says which are near.
+    """
+    catalogue = found.catalogue
     if name in catalogue.scenarios:
-        return "profile", catalogue.scenarios[name]
+        return "scenario", catalogue.scenarios[name]
     branch = catalogue.branches.get(name.upper().removeprefix("R"))
     if branch is not None:
         return "branch", branch
     gpu = find_gpu(catalogue, name)
     if gpu is not None:
         return "gpu", gpu
+    for kind, entries in found.entries.items():
+        if kind != "claim" and name in entries:
+            return kind, entries[name]
     near = difflib.get_close_matches(name, catalogue.scenarios, 1) or suggest_gpus(catalogue, name)
     hint = f"Did you mean {' or '.join(near)}?" if near else "gpu-bringup profiles list"
+    if found.problems:
+        _tell(found.problems)
     raise InputError(
         f"there is no profile, GPU or driver branch {name!r}", file="profiles show", hint=hint
     )
 
 
-def _show_scenario(scenario: Scenario) -> None:
-    show(paint(f"{scenario.id}: {scenario.title}", "bold"))
-    show(wrap(scenario.summary, 2))
-    _rows(
-        ("branches", ", ".join(scenario.branch_types)),
-        ("support left", f"{scenario.min_support_months} months or more"),
-        ("containers", "yes" if scenario.containers else "no"),
-        ("holds", "kernel and driver" if scenario.hold else "nothing"),
+def _show_one(found: Survey, kind: str, entry: Any, as_json: bool) -> None:
+    catalogue = found.catalogue
+    origin = catalogue.origins.get(entry.id) if kind == "scenario" else None
+    file = _file(found, kind, entry)
+    if not as_json:
+        show_entry(entry, catalogue, origin, file)
+        return
+    sources = [plain(catalogue.sources[name]) for name in getattr(entry, "sources", ())]
+    more: dict[str, Any] = {"file": file}
+    if origin is not None:
+        more = {**_origin(origin), "inherited": dict(origin.inherited)}
+    key = "profile" if kind == "scenario" else kind
+    print_json({"schema": 1, key: plain(entry), **more, "sources": sources})
+
+
+def _file(found: Survey, kind: str, entry: Any) -> str:
+    from gpu_bringup.catalogue.loader import id_of
+
+    own = found.files.get((kind, id_of(kind, entry)))
+    if own is not None:
+        return own
+    return next(
+        found.files["scenario", item.id]
+        for item in found.catalogue.scenarios.values()
+        if entry in item.claims
     )
-    if scenario.guide:
-        show(wrap(f"the guide of 2024-25 named: {scenario.guide}", 2))
-        show(wrap(f"what holds now: {scenario.guide_difference}", 2))
-
-
-def _show_gpu(gpu: Gpu, catalogue: Catalogue) -> None:
-    architecture = catalogue.architectures[gpu.architecture]
-    first = gpu.first_driver or f"not known; {architecture.name} from R{architecture.first_branch}"
-    show(paint(gpu.name, "bold"))
-    _rows(
-        ("architecture", f"{architecture.name}, compute capability {gpu.compute_capability}"),
-        ("PCI id", ", ".join(gpu.pci_ids)),
-        ("first driver", first),
-        ("last branch", f"R{architecture.last_branch}" if architecture.last_branch else ""),
-        ("open modules", gpu.open_modules),
-        ("fabric", gpu.fabric),
-        ("memory", f"{gpu.memory_gb:g} GB" if gpu.memory_gb else ""),
-        ("also called", ", ".join(gpu.aliases)),
-    )
-    if gpu.note:
-        show(wrap(gpu.note, 2))
-
-
-def _show_branch(branch: Branch) -> None:
-    sure = "" if branch.type_certain else " (not confirmed by any source)"
-    show(paint(f"R{branch.id}", "bold"))
-    _rows(
-        ("type", f"{branch.type}{sure}"),
-        ("status", branch.status),
-        ("end of support", str(branch.end_of_support or "not known")),
-        ("releases", f"{branch.first_release} to {branch.last_release}"),
-        ("safe from", branch.security_floor or ""),
-        ("CUDA", branch.cuda),
-        ("modules", ", ".join(flavour.value for flavour in branch.flavours)),
-    )
-    if branch.note:
-        show(wrap(branch.note, 2))
-
-
-def _rows(*rows: tuple[str, str]) -> None:
-    for label, text in rows:
-        if text:
-            show(f"  {label:<16}{text}")
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, date) else value

@@ -98,7 +98,7 @@ def block(catalogue: Catalogue) -> str:
                     item.last_branch,
                     item.first_cuda,
                     item.last_cuda,
-                    item.name.replace(" ", "_"),
+                    item.name.partition(" (")[0].replace(" ", "_"),
                 )
                 for item in catalogue.architectures.values()
                 for first, last in item.pci_ranges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution, find_gpu
@@ -29,12 +30,16 @@ from gpu_bringup.model.facts import (
     ToolkitFacts,
 )
 from gpu_bringup.model.unknown import Fact, Unknown
+from gpu_bringup.rules.describe import named_board
+from gpu_bringup.rules.platform import host_arch
 
 if TYPE_CHECKING:
     from gpu_bringup.model.answers import Answers
     from gpu_bringup.model.catalogue import Catalogue
 
 _DESCRIBED = Unknown("the host was described by flags, not looked at")
+_ARM_KERNEL = re.compile(r"aarch64|arm64|[-+]64kb?$")
+"""Releases of Arm kernels name the machine, or pages of 64 KiB, which only Arm has."""
 _MANAGERS = {"debian": "apt", "ubuntu": "apt", "suse": "zypper"}
 
 
@@ -42,7 +47,7 @@ def described_os(answers: Answers, catalogue: Catalogue) -> OsFacts:
     """The operating system that ``--os ID:VERSION`` names.
 
     Raises:
-        InputError: it isn't of the form ID:VERSION.
+        InputError: it isn't of the form ID:VERSION, or a GPU that was named doesn't exist.
     """
     os_id, colon, version = answers.os.partition(":")
     if not colon or not os_id or not version:
@@ -54,7 +59,9 @@ def described_os(answers: Answers, catalogue: Catalogue) -> OsFacts:
     release = distribution(catalogue, os_id, version)
     name = release.name if release else f"{os_id} {version}"
     codename = release.codename if release else ""
-    return OsFacts(id=os_id, version=version, name=name, codename=codename)
+    by_kernel = "aarch64" if _ARM_KERNEL.search(answers.kernel) else "x86_64"
+    arch = host_arch(named_board(gpu, catalogue) for gpu in answers.gpus) or by_kernel
+    return OsFacts(id=os_id, version=version, name=name, codename=codename, arch=arch)
 
 
 def described_facts(

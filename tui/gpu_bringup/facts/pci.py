@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import line, number
@@ -23,6 +24,25 @@ _DEAD_BYTE = "\ufffd"
 def answers_no_more(config: str) -> bool:
     """Does the configuration space read as all ones, as of a device that fell off the bus?"""
     return len(config) >= 16 and set(config[:16]) == {_DEAD_BYTE}
+
+
+_CONFIG_SIZE = 256
+"""Bytes of the configuration space with the capabilities; only root gets more than 64."""
+# A vendor-specific capability (id 0x09, next, length) whose content begins with "VF" marks a vGPU;
+# that of a GPU that was passed through whole doesn't (NVIDIA k8s-device-plugin, internal/vgpu).
+# Bytes that are no text read as one replacement character each.
+_VGPU_CAPABILITY = re.compile(r"\t[^\t].VF", re.DOTALL)
+
+
+def is_vgpu(config: str) -> Fact[bool]:
+    """Is this the configuration space of a vGPU?
+
+    Args:
+        config: what could be read of it, as text.
+    """
+    if len(config) <= 64:
+        return Unknown("only root can read the PCI capabilities, which tell a vGPU")
+    return _VGPU_CAPABILITY.search(config, 48) is not None
 
 
 def _hex(host: Host, path: str) -> str:
@@ -47,7 +67,7 @@ def _driver(host: Host, folder: str) -> Fact[str | None]:
 def _device(host: Host, bus_id: str, device: str, pci_class: str) -> PciDevice:
     folder = f"{_BUS}/{bus_id}"
     subsystem = tuple(_hex(host, f"{folder}/subsystem_{part}") for part in ("vendor", "device"))
-    config = host.read_text(f"{folder}/config", limit=64)
+    config = host.read_text(f"{folder}/config", limit=_CONFIG_SIZE)
     return PciDevice(
         bus_id=bus_id,
         pci_id=f"10de:{device}",
@@ -61,6 +81,7 @@ def _device(host: Host, bus_id: str, device: str, pci_class: str) -> PciDevice:
         numa_node=number(host, f"{folder}/numa_node"),
         fallen_off=_hex(host, f"{folder}/revision") == "ff"
         or (isinstance(config, str) and answers_no_more(config)),
+        vgpu=is_vgpu(config) if isinstance(config, str) else Unknown("no PCI configuration space"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpu_bringup.errors import RefusedError
 from gpu_bringup.families import common
 from gpu_bringup.families.base import Change, Family
 from gpu_bringup.families.rhel import RhelFamily
@@ -13,7 +14,7 @@ from gpu_bringup.model.versions import upstream_kernel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpu_bringup.model.facts import Facts, OsFacts, Repository
+    from gpu_bringup.model.facts import Facts, OsFacts
 
 IDS = ("amzn",)
 
@@ -48,17 +49,26 @@ class AmazonFamily(RhelFamily):
         number = common.major(os.version)
         return f"amzn{number}" if number else ""
 
-    def missing_components(
-        self, repositories: Sequence[Repository], components: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Amazon Linux has one repository of its own."""
-        return ()
+    def header_packages(self, release: str) -> tuple[str, ...]:
+        """The build tree of exactly this release, and the modules that nvidia's rest on (drm)."""
+        name = self._kernel_name(release)
+        return (f"{name}-devel-{release}", f"{name}-modules-extra-{release}")
 
     def enable_components(
         self, facts: Facts, files: dict[str, str], components: Sequence[str]
     ) -> Change:
-        """Nothing to switch on."""
-        return Change()
+        """Amazon's own NVIDIA repository, by the package that brings it.
+
+        Raises:
+            RefusedError: this machine isn't x86_64, the only one that repository has packages for.
+        """
+        if "amazonlinux-nvidia" in components and self.os.arch != "x86_64":
+            raise RefusedError(
+                "Amazon's NVIDIA repository has packages for x86_64 only.",
+                meaning="Nothing was changed.",
+                hint="Take the driver from NVIDIA's own repository: --source nvidia-repository",
+            )
+        return RhelFamily.enable_components(self, facts, files, components)
 
 
 def family(os: OsFacts) -> Family:

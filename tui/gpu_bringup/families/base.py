@@ -136,6 +136,20 @@ class Family(Protocol):
     def driver_packages(self, package: DriverPackage, kernels: Sequence[str]) -> tuple[str, ...]:
         """Concrete packages ("name" or "name=version") of a headless install for these kernels."""
 
+    def followers(self, package: DriverPackage) -> tuple[str, ...]:
+        """Driver packages that take the version of the module once that is installed.
+
+        Empty where the package manager's own dependencies see to it, or the version is known.
+        """
+
+    def install_following(
+        self, package: DriverPackage, names: Sequence[str], kernels: Sequence[str]
+    ) -> Change:
+        """Install ``names`` ("name=": in the version of the installed module package).
+
+        Empty where the family can't do that.
+        """
+
     def repair_module(self, package: DriverPackage, release: str, facts: Facts) -> Change:
         """Build or fetch the modules again for one kernel release (dkms, akmods, prebuilt, KMP)."""
 

@@ -95,6 +95,16 @@ class DebianFamily:
         """Names with kernels filled in; the kernel package at its exact version."""
         return common.driver_packages(package, kernels)
 
+    def followers(self, package: DriverPackage) -> tuple[str, ...]:
+        """None: apt's dependencies keep module and libraries together."""
+        return ()
+
+    def install_following(
+        self, package: DriverPackage, names: Sequence[str], kernels: Sequence[str]
+    ) -> Change:
+        """Not needed here."""
+        return Change()
+
     def repair_module(self, package: DriverPackage, release: str, facts: Facts) -> Change:
         """dkms again, or the package with the module again."""
         return common.repair_module(self.manager, package, release, facts)

@@ -96,6 +96,22 @@ class Dnf:
         """dnf versionlock add: keeps the installed version."""
         return _dnf("versionlock", "add", *packages, network=False)
 
+    def hold_branch(self, branch: str) -> tuple[Command, Command]:
+        """(keep NVIDIA's packages on a branch, take that back).
+
+        dnf 4 keeps the pattern itself: without --raw it would be replaced by the versions that are
+        installed now, and shut out the very release that is to be installed. dnf 5 has no such word;
+        its form is the one of NVIDIA's guide on version locking.
+        """
+        if self.version == 4:
+            pattern = f"*nvidia*-{branch}.*"
+            return (
+                _dnf("versionlock", "add", "--raw", pattern, network=False),
+                _dnf("versionlock", "delete", pattern, network=False),
+            )
+        pattern = f"*nvidia*{branch}*"
+        return self.hold((pattern,)), self.unhold((pattern,))
+
     def unhold(self, packages: Sequence[str]) -> Command:
         """dnf versionlock delete."""
         return _dnf("versionlock", "delete", *packages, network=False)

@@ -17,18 +17,55 @@ from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.resources import data_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpu_bringup.model.catalogue import PackageRepository
 
 STAGE = "/var/lib/gpu-bringup"
 FETCH_KEY = f"{STAGE}/bin/fetch-key.sh"
 
-_NVIDIA_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
+INSTALL_MATCHING = f"{STAGE}/bin/install-matching.sh"
+
+_DRIVER_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
+_CONTAINER_NAMES = "nvidia-container* libnvidia-container*"
+"""What the container repository has; it must not be preferred for anything else."""
+
+_KEYRING_WORDS = (
+    "# NVIDIA's own package cuda-keyring sets up the same repository; its key comes unchecked. Not",
+    "# both: apt refuses one repository with two values of Signed-By.",
+)
 
 
 @lru_cache(maxsize=1)
 def fetch_key_script() -> str:
     """Text of scripts/fetch-key.sh."""
     return data_folder("scripts").joinpath("fetch-key.sh").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _matching_script() -> str:
+    return data_folder("scripts").joinpath("install-matching.sh").read_text(encoding="utf-8")
+
+
+def install_matching(manager: PackageManager, module: str, names: Sequence[str]) -> Change:
+    """Install ``names`` ("name=" for those that must match) in the version of ``module``.
+
+    Which version a distribution's own module package has is known only once it is installed; a
+    POSIX script that travels with the plan reads it from the rpm database.
+    """
+    usual = manager.install(())
+    return Change(
+        writes=(Write(INSTALL_MATCHING, _matching_script(), 0o755),),
+        commands=(
+            Command(
+                ("sh", INSTALL_MATCHING, manager.name, module, *names),
+                environment=usual.environment,
+                package_manager=True,
+                network=True,
+                ok_statuses=usual.ok_statuses,
+            ),
+        ),
+    )
 
 
 def nvidia_arch(machine: str) -> str:
@@ -82,16 +119,22 @@ def apt_repository(
     lines = [
         f"# {repository.name}. Written by gpu-bringup; to take it back, remove this file and",
         f"# {key}, then run: apt-get update",
+        *(_KEYRING_WORDS if "/cuda/repos/" in uri else ()),
         "Types: deb",
         f"URIs: {uri}",
         f"Suites: {suite}",
         *([] if suite.endswith("/") else ["Components: main"]),
         f"Signed-By: {key}",
     ]
+    container = repository.id.startswith("nvidia-container")
+    what = "the container toolkit's packages" if container else "driver packages"
     preference = (
-        f"# Written by gpu-bringup: driver packages come from {repository.name}, also where the\n"
-        "# distribution's own have a higher version, so that two sources never mix.\n"
-        f"Package: {_NVIDIA_NAMES}\n"
+        f"# Written by gpu-bringup: {what} come from\n"
+        f"# {repository.name}, also where another\n"
+        "# archive has a higher version, so that two sources never mix. Of several records that match\n"
+        "# a version apt takes the first it reads (apt_preferences(5)): this file's name puts it last,\n"
+        "# so that a branch pin (nvidia-driver-pinning-...) is obeyed.\n"
+        f"Package: {_CONTAINER_NAMES if container else _DRIVER_NAMES}\n"
         f'Pin: origin "{urlsplit(uri).hostname or ""}"\n'
         "Pin-Priority: 600\n"
     )
@@ -101,7 +144,7 @@ def apt_repository(
         writes=(
             Write(FETCH_KEY, fetch_key_script(), 0o755),
             Write(staged, "\n".join(lines) + "\n"),
-            Write(f"/etc/apt/preferences.d/{name}", preference),
+            Write(f"/etc/apt/preferences.d/zz-{name}", preference),
         ),
         commands=(
             manager.install(("ca-certificates", "gpg")),

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from gpu_bringup.families import common
 from gpu_bringup.families.base import Change, Family, SigningScheme
 from gpu_bringup.families.dnf import Dnf
-from gpu_bringup.families.repository import rpm_repository
+from gpu_bringup.families.repository import install_matching, rpm_repository
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Command
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,21 @@ _KERNEL_PACKAGE = re.compile(
     r"^kernel(?:\d+\.\d+)?(?:-(?:uek|rt|64k))?(?:-(?:core|modules|modules-core|modules-extra|devel"
     r"|devel-matched))?$"
 )
+_RED_HAT_MODULE = "kmod-nvidia-open"
+_COMPONENTS = {
+    "crb": r"crb|powertools|codeready",
+    "epel": r"epel",
+    "extensions": r"rhel-\d+-(?:for-\S+-)?extensions",
+    "supplementary": r"rhel-\d+-(?:for-\S+-)?supplementary",
+    "almalinux-nvidia": r"almalinux-nvidia",
+    "amazonlinux-nvidia": r"amazonlinux-nvidia",
+}
+"""What switches a repository on is looked for in its file, address and id."""
+_RELEASE_PACKAGES = {
+    "almalinux-nvidia": "almalinux-release-nvidia-driver",
+    "amazonlinux-nvidia": "nvidia-release",
+}
+"""Repositories that a package of the distribution's own brings, keys included."""
 _NOUVEAU_OFF = "rd.driver.blacklist=nouveau modprobe.blacklist=nouveau"
 
 
@@ -54,8 +71,15 @@ class RhelFamily:
         return f"kernel-{variant}" if variant else "kernel"
 
     def header_packages(self, release: str) -> tuple[str, ...]:
-        """kernel-devel of exactly this release; kernel-headers is for user space only."""
-        return (f"{self._kernel_name(release)}-devel-{release.partition('+')[0]}",)
+        """kernel-devel of exactly this release, with its twin that makes the next one follow.
+
+        kernel-devel-matched requires the kernel of its own version, so that the newest one would
+        bring a newer kernel. kernel-headers is for user space only.
+        """
+        name, exact = self._kernel_name(release), release.partition("+")[0]
+        tree = f"{name}-devel-{exact}"
+        follows = self._matched() and not name.endswith("-uek")
+        return (tree, f"{name}-devel-matched-{exact}") if follows else (tree,)
 
     def _matched(self) -> bool:
         number = common.major(self.os.version)
@@ -86,8 +110,28 @@ class RhelFamily:
         return ("dkms", "openssl", "kmod")
 
     def driver_packages(self, package: DriverPackage, kernels: Sequence[str]) -> tuple[str, ...]:
-        """Names with kernels filled in; the kernel package at its exact version."""
-        return common.driver_packages(package, kernels)
+        """Each name at the driver's version, so that what was chosen is what comes.
+
+        Red Hat's own modules are one package a driver version and kernel.
+        """
+        names: list[str] = []
+        for name in common.driver_packages(package, kernels):
+            if name == _RED_HAT_MODULE and package.version and kernels:
+                names += [_red_hat_module(package.version, release) for release in kernels]
+            else:
+                versioned = package.version and "=" not in name
+                names.append(f"{name}={package.version}" if versioned else name)
+        return tuple(dict.fromkeys(names))
+
+    def followers(self, package: DriverPackage) -> tuple[str, ...]:
+        """None: nvidia-driver-cuda requires the module of its own version."""
+        return ()
+
+    def install_following(
+        self, package: DriverPackage, names: Sequence[str], kernels: Sequence[str]
+    ) -> Change:
+        """By a script that asks rpm for the module's version."""
+        return install_matching(self.manager, package.kernel_package, names)
 
     def repair_module(self, package: DriverPackage, release: str, facts: Facts) -> Change:
         """akmods where the driver came as an akmod, else dkms, else the kmod package again."""
@@ -103,14 +147,15 @@ class RhelFamily:
     def missing_components(
         self, repositories: Sequence[Repository], components: Sequence[str]
     ) -> tuple[str, ...]:
-        """Of "epel" and "crb" (CodeReady Builder), those that no enabled repository stands for."""
-        names = {"crb": r"crb|powertools|codeready", "epel": r"epel"}
+        """Of the repositories named so, those that no enabled entry stands for."""
         return tuple(
             name
             for name in components
-            if name in names
+            if name in _COMPONENTS
             and not any(
-                re.search(names[name], " ".join((e.file, e.uri, *e.suites, *e.components)), re.I)
+                re.search(
+                    _COMPONENTS[name], " ".join((e.file, e.uri, *e.suites, *e.components)), re.I
+                )
                 for e in repositories
                 if e.enabled
             )
@@ -119,26 +164,48 @@ class RhelFamily:
     def enable_components(
         self, facts: Facts, files: dict[str, str], components: Sequence[str]
     ) -> Change:
-        """Switch on CodeReady Builder and EPEL as EPEL's own instructions say; edits no file."""
+        """Switch repositories on as their makers' own instructions say; edits no file."""
         commands: list[Command] = []
         undo: list[Command] = []
+        cloud = _is_rhui(facts)
         for name in components:
-            on, off = self._crb() if name == "crb" else self._epel() if name == "epel" else ((), ())
+            on, off = self._enable(name, cloud)
             commands += on
             undo += off
         return Change(commands=tuple(commands), undo=tuple(undo))
 
-    def _crb(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+    def _enable(self, name: str, cloud: bool) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
         number = common.major(self.os.version) or 9
+        if name == "epel":
+            return self._epel()
+        if name in _RELEASE_PACKAGES:
+            package = _RELEASE_PACKAGES[name]
+            return (self.manager.install((package,)),), (self.manager.remove((package,)),)
+        if name in ("extensions", "supplementary"):
+            own = f"rhel-{number}-for-{self.os.arch}-{name}-rpms"
+            return self._red_hat(own, f"rhel-{number}-{name}-rhui-rpms", cloud)
+        if name != "crb":
+            return (), ()
         if self.os.id == "rhel":
-            name = f"codeready-builder-for-rhel-{number}-{self.os.arch}-rpms"
-            return (
-                (Command(("subscription-manager", "repos", "--enable", name), network=True),),
-                (Command(("subscription-manager", "repos", "--disable", name), network=True),),
-            )
-        name = "powertools" if number == 8 else "crb"
-        if self.os.id == "ol":
-            name = f"ol{number}_codeready_builder"
+            own = f"codeready-builder-for-rhel-{number}-{self.os.arch}-rpms"
+            return self._red_hat(own, f"codeready-builder-for-rhel-{number}-rhui-rpms", cloud)
+        repository = "powertools" if number == 8 else "crb"
+        return self._config_manager(
+            f"ol{number}_codeready_builder" if self.os.id == "ol" else repository
+        )
+
+    def _red_hat(
+        self, own: str, cloud_name: str, cloud: bool
+    ) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+        """By subscription, or on an image that a cloud bills for, by its update server's names."""
+        if cloud:
+            return self._config_manager(cloud_name)
+        return (
+            (Command(("subscription-manager", "repos", "--enable", own), network=True),),
+            (Command(("subscription-manager", "repos", "--disable", own), network=True),),
+        )
+
+    def _config_manager(self, name: str) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
         return (
             (
                 self.manager.install(("dnf-plugins-core",)),
@@ -219,7 +286,7 @@ class RhelFamily:
         self, kind: str, branch: str, version: str, source: str = ""
     ) -> tuple[str, ...]:
         """Names of NVIDIA's driver containers for Enterprise Linux, at the driver's version."""
-        return fabric_names(kind, version)
+        return fabric_names(kind, version, self.os.arch)
 
     def container_packages(self) -> tuple[str, ...]:
         """nvidia-container-toolkit, from NVIDIA's container repository."""
@@ -243,14 +310,10 @@ class RhelFamily:
         if package.source != "nvidia-repository" or not package.branch:
             return Change()
         if not self._modular():
-            pattern = f"*nvidia*{package.branch}*"
             tools = self.manager.hold_tools
+            hold, unhold = self.manager.hold_branch(package.branch)
             return Change(
-                commands=(
-                    *([self.manager.install(tools)] if tools else []),
-                    self.manager.hold((pattern,)),
-                ),
-                undo=(self.manager.unhold((pattern,)),),
+                commands=(*([self.manager.install(tools)] if tools else []), hold), undo=(unhold,)
             )
         stream = f"nvidia-driver:{package.branch}{_stream_suffix(package)}"
         reset = _module("reset", "nvidia-driver")
@@ -278,15 +341,42 @@ def _module(action: str, name: str) -> Command:
     return Command(("dnf", "-y", "module", action, name), package_manager=True, network=True)
 
 
-def fabric_names(kind: str, version: str) -> tuple[str, ...]:
-    """rpm names of the fabric software; a version without a release fits any of its packagings."""
+def fabric_names(kind: str, version: str, machine: str = "x86_64") -> tuple[str, ...]:
+    """rpm names of the fabric software; a version without a release fits any of its packagings.
+
+    Up to R575 they carry the branch (gpu-driver-container, rhel9/install.sh); libnvsdm exists from
+    R570 on, for x86_64 alone.
+    """
     at = f"={version}" if version else ""
+    branch = int(branch_of(version)) if version else 580
+    own = "" if branch >= 580 else f"-{branch}"
     if kind == "imex":
-        return (f"nvidia-imex{at}",)
+        return (f"nvidia-imex{own}{at}",)
     if not kind.startswith("fabricmanager"):
         return ()
-    base = (f"nvidia-fabricmanager{at}", f"libnvidia-nscq{at}", f"libnvsdm{at}")
+    manager = "nvidia-fabricmanager" if branch >= 580 else "nvidia-fabric-manager"
+    sdm = (f"libnvsdm{own}{at}",) if machine == "x86_64" and branch >= 570 else ()
+    base = (f"{manager}{at}", f"libnvidia-nscq{own}{at}", *sdm)
     return (*base, "nvlsm", "infiniband-diags") if kind.endswith("+nvlsm") else base
+
+
+def _is_rhui(facts: Facts) -> bool:
+    """Do Red Hat's packages come from a cloud's update server (pay as you go), not a subscription?"""
+    repositories = facts.packages.repositories
+    if isinstance(repositories, Unknown):
+        return False
+    return any("rhui" in " ".join((e.file, *e.suites)).lower() for e in repositories)
+
+
+def _red_hat_module(version: str, release: str) -> str:
+    """ "kmod-nvidia-open-580.178.04-6.12.0-211.51.1" for 6.12.0-211.51.1.el10_2.x86_64.
+
+    Source: Red Hat's rhel-drivers (radii), internal/provider/nvidia.
+    """
+    match = _VARIANT.match(release)
+    variant = (match["variant"] or "") if match else ""
+    stem = f"kmod-{variant}-nvidia-open" if variant else _RED_HAT_MODULE
+    return f"{stem}-{version}-{re.sub(r'[.]el[0-9].*$', '', release.partition('+')[0])}"
 
 
 def family(os: OsFacts) -> Family:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.families import common
 from gpu_bringup.families.base import Change, Family, SigningScheme
-from gpu_bringup.families.repository import rpm_repository
+from gpu_bringup.families.repository import install_matching, rpm_repository
 from gpu_bringup.families.rhel import fabric_names
 from gpu_bringup.families.zypper import Zypper
 from gpu_bringup.model.plan import Command
@@ -29,6 +29,7 @@ IDS = (
     "suse",
 )
 
+_KMP = re.compile(r"-kmp-default$")
 _RELEASE = re.compile(r"^(?P<version>.+)-(?P<flavour>[a-z][a-z0-9]*)$")
 _KERNEL_PACKAGE = re.compile(r"^kernel-(?:(?:default|rt|azure|64kb|longterm)(?:-devel)?|devel)$")
 
@@ -68,31 +69,83 @@ class SuseFamily:
         match = None
         if kernel is not None and isinstance(kernel.compiler, str):
             match = re.search(r"gcc-(\d+)$", kernel.compiler)
-        return (f"gcc{match[1]}" if match else "gcc", "make", "libelf-devel")
+        # SUSE 16's own kernel is built by gcc 13, while its "gcc" is a newer one.
+        usual = "gcc13" if common.major(self.os.version) == 16 else "gcc"
+        return (f"gcc{match[1]}" if match else usual, "make", "libelf-devel")
 
     def build_packages(self) -> tuple[str, ...]:
         """dkms for drivers that come as source; KMPs need none of these."""
         return ("dkms", "openssl", "kmod")
 
     def driver_packages(self, package: DriverPackage, kernels: Sequence[str]) -> tuple[str, ...]:
-        """Names with kernels filled in; the kernel package at its exact version."""
-        return common.driver_packages(package, kernels)
+        """KMPs for each kernel's flavour; what dkms builds, and its libraries, at its version."""
+        names: list[str] = []
+        for name in common.driver_packages(package, kernels):
+            if _KMP.search(name):
+                names += self._kmps(name, kernels)
+            else:
+                versioned = package.version and package.branch_certain and "=" not in name
+                names.append(f"{name}={package.version}" if versioned else name)
+        return tuple(dict.fromkeys(names))
+
+    def _kmps(self, name: str, kernels: Sequence[str]) -> list[str]:
+        """ "...-kmp-default" for the flavour of each kernel: a KMP serves one flavour."""
+        flavours = dict.fromkeys(self._split(release)[1] for release in kernels) or ("default",)
+        return [_KMP.sub(f"-kmp-{flavour}", name) for flavour in flavours]
+
+    def followers(self, package: DriverPackage) -> tuple[str, ...]:
+        """The libraries beside SUSE's own module, which has the version that SUSE has released."""
+        if not _KMP.search(package.kernel_package):
+            return ()
+        return tuple(name for name in package.packages if name != package.kernel_package)
+
+    def install_following(
+        self, package: DriverPackage, names: Sequence[str], kernels: Sequence[str]
+    ) -> Change:
+        """By a script that asks rpm for the KMP's version (SUSE's own instructions do the same)."""
+        module = package.kernel_package
+        if _KMP.search(module):
+            module = self._kmps(module, kernels)[0]
+        return install_matching(self.manager, module, names)
 
     def repair_module(self, package: DriverPackage, release: str, facts: Facts) -> Change:
         """The KMP again (its scripts link it for every compatible kernel), or dkms."""
+        if _KMP.search(package.kernel_package):
+            module = self._kmps(package.kernel_package, (release,))[0]
+            there = module in common.installed_names(facts)
+            again = self.manager.reinstall((module,)) if there else self.manager.install((module,))
+            return Change(commands=(again, Command(("depmod", "-a", release))))
         return common.repair_module(self.manager, package, release, facts)
 
     def missing_components(
         self, repositories: Sequence[Repository], components: Sequence[str]
     ) -> tuple[str, ...]:
-        """zypper's repositories have no components."""
-        return ()
+        """ "development-tools" (gcc, make), a module of SLES 15 that is added by registration."""
+        if "development-tools" not in components or not self._has_modules():
+            return ()
+        on = any(
+            "development-tools" in " ".join((e.file, e.uri, *e.suites)).lower()
+            for e in repositories
+            if e.enabled
+        )
+        return () if on else ("development-tools",)
+
+    def _has_modules(self) -> bool:
+        """SLES 15 comes in modules; 16 and openSUSE don't."""
+        return self.os.id.startswith("sle") and common.major(self.os.version) == 15
 
     def enable_components(
         self, facts: Facts, files: dict[str, str], components: Sequence[str]
     ) -> Change:
-        """Nothing to switch on."""
-        return Change()
+        """SUSEConnect adds a module of this very service pack; empty where that isn't known."""
+        pack = _service_pack(self.os.version, facts)
+        if "development-tools" not in components or not self._has_modules() or not pack:
+            return Change()
+        product = f"sle-module-development-tools/15.{pack}/{self.os.arch}"
+        return Change(
+            commands=(Command(("SUSEConnect", "-p", product), network=True),),
+            undo=(Command(("SUSEConnect", "-d", "-p", product), network=True),),
+        )
 
     def add_repository(self, repository: PackageRepository, os: OsFacts) -> Change:
         """Key by fingerprint, rpm --import, .repo file."""
@@ -132,7 +185,7 @@ class SuseFamily:
         self, kind: str, branch: str, version: str, source: str = ""
     ) -> tuple[str, ...]:
         """NVIDIA's rpm names, at the driver's version."""
-        return fabric_names(kind, version)
+        return fabric_names(kind, version, self.os.arch)
 
     def container_packages(self) -> tuple[str, ...]:
         """nvidia-container-toolkit, from NVIDIA's container repository."""
@@ -159,6 +212,14 @@ class SuseFamily:
     def unattended_guard(self, packages: Sequence[str]) -> Change:
         """zypper's locks bind automatic patching too."""
         return Change()
+
+
+def _service_pack(version: str, facts: Facts) -> str:
+    """ "7" of "15.7", "15-SP7" or of a running kernel 6.4.0-150700.53-default; empty: not known."""
+    match = re.match(r"15[.-](?:SP)?(\d)", version)
+    if match is None and isinstance(facts.kernels.running, str):
+        match = re.search(r"-150(\d)00\.", facts.kernels.running)
+    return match[1] if match else ""
 
 
 def family(os: OsFacts) -> Family:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.loaded import can_run
 from gpu_bringup.ladder.steps import install_step, systemctl, wanting
-from gpu_bringup.ladder.view import boards, later, loaded_version
+from gpu_bringup.ladder.view import base_name, boards, later, loaded_version
 from gpu_bringup.ladder.words import Say, ev, plural, why_unknown
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.plan import Command, Step, Write
@@ -16,6 +17,7 @@ from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
+    from gpu_bringup.model.catalogue import DriverPackage
     from gpu_bringup.model.ladder import Cause, RungResult
 
 say = Say("fabric")
@@ -150,6 +152,39 @@ def check(ctx: Context) -> RungResult:
     return say.ok(f"{seen}{words_of} runs{silent}", ev("fabric", need))
 
 
+_WHY_SAME = (
+    "On NVSwitch boards the GPUs reach each other through switches that this software sets up. It "
+    "must be of the driver's version to the last digit, or it refuses to start."
+)
+
+
+def _following(
+    ctx: Context, step: Step, package: DriverPackage, names: tuple[str, ...]
+) -> Step | None:
+    """The same in the version that the module package turns out to have; None once it is there."""
+    if ctx.family is None or not wanting(ctx, tuple(base_name(name) for name in names)):
+        return None
+    versioned = tuple(f"{base_name(name)}=" if "=" in name else name for name in names)
+    change = ctx.family.install_following(package, versioned, ctx.releases)
+    if not change:
+        return step
+    plain = tuple(base_name(name) for name in names)
+    return replace(step, commands=change.commands, writes=change.writes, packages=plain)
+
+
+def _held(ctx: Context, step: Step) -> Step:
+    """The same with its packages held: an upgrade that moves them alone breaks every GPU."""
+    if ctx.family is None:
+        return step
+    manager = ctx.family.manager
+    names = tuple(base_name(name) for name in step.packages)
+    return replace(
+        step,
+        commands=(*step.commands, manager.hold(names)),
+        undo=(manager.unhold(names), *step.undo),
+    )
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     need = kind(ctx)
     if later(ctx) or ctx.outside_driver or ctx.family is None or need in ("none", "unknown"):
@@ -160,16 +195,20 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         return ()
     source = target.package.source if target is not None else ""
     names = ctx.family.fabric_packages(need, branch_of(version), version, source)
+    sure = target is None or target.package.branch_certain
     step = install_step(
         ctx,
         "fabric-software",
         "fabric",
-        f"Install the fabric software {version}",
-        "On NVSwitch boards the GPUs reach each other through switches that this software sets up. It "
-        "must be of the driver's version to the last digit, or it refuses to start.",
+        f"Install the fabric software {version}" if sure else "Install the fabric software",
+        _WHY_SAME,
         wanting(ctx, names),
         estimate_seconds=60,
     )
+    if step is not None and target is not None and not sure:
+        step = _following(ctx, step, target.package, names)
+    if step is not None and target is not None and target.hold:
+        step = _held(ctx, step)
     steps = [step] if step is not None else []
     if not can_run(ctx):
         return tuple(steps)

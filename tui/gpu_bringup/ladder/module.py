@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
@@ -10,6 +11,7 @@ from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.signing import key_step
 from gpu_bringup.ladder.steps import change_step, install_step
 from gpu_bringup.ladder.view import (
+    base_name,
     boards,
     driver_set,
     driver_traces,
@@ -34,6 +36,7 @@ from gpu_bringup.model.versions import driver_key
 from gpu_bringup.rules.gpu import first_driver
 
 if TYPE_CHECKING:
+    from gpu_bringup.model.catalogue import DriverPackage
     from gpu_bringup.model.facts import DkmsBuild, Kernel, ModuleFile
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
 
@@ -230,20 +233,48 @@ def _install(ctx: Context) -> Step | None:
     built = "compiled here for each kernel" if target.package.route == "dkms" else "ready-made"
     certain = target.package.branch_certain
     which = target.driver.version or target.driver.branch if certain else "of the package source"
-    return install_step(
+    names = driver_set(ctx)
+    following = ctx.family.followers(target.package) if ctx.family is not None else ()
+    step = install_step(
         ctx,
         "driver",
         "module",
         f"Install the NVIDIA driver {which} ({target.driver.flavour.value} modules)",
         f"The kernel modules ({built}) and the libraries that match them, in one run, so that they "
         "can't differ in version. A server gets no desktop parts.",
-        driver_set(ctx),
+        tuple(name for name in names if base_name(name) not in following),
         done_when=() if target.package.route == "dkms" else ("module",),
         estimate_seconds=minutes,
-        risk="If the modules don't compile, the package stays half configured; the log then names "
-        "the first error, and undo removes the driver's packages again."
+        risk=(
+            "If the modules don't compile, the package stays half configured; the log then names "
+            "the first error, and undo removes the driver's packages again."
+            if target.package.route == "dkms"
+            else "Modules that were built for another kernel than this one don't load."
+        )
         + ("" if certain else f" {target.package.note}"),
-        expect="Download, unpacking, then some minutes of 'Building module' without any output.",
+        expect="Download, unpacking, then some minutes of 'Building module' without any output."
+        if target.package.route == "dkms"
+        else "Download and unpacking; nothing is compiled.",
+    )
+    return _with_followers(ctx, step, target.package, following)
+
+
+def _with_followers(
+    ctx: Context, step: Step | None, package: DriverPackage, names: tuple[str, ...]
+) -> Step | None:
+    """The step, and after its command the libraries in the version that the module turned out to have."""
+    if step is None or ctx.family is None or not names:
+        return step
+    change = ctx.family.install_following(
+        package, tuple(f"{name}=" for name in names), ctx.releases
+    )
+    new = tuple(name for name in names if name not in packages(ctx.facts))
+    return replace(
+        step,
+        commands=(*step.commands, *change.commands),
+        writes=(*step.writes, *change.writes),
+        undo=(ctx.family.manager.remove(new), *step.undo) if new else step.undo,
+        packages=(*step.packages, *names),
     )
 
 

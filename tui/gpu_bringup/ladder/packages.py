@@ -93,10 +93,11 @@ def by_hand(ctx: Context) -> tuple[str, ...]:
     components = unseen_components(ctx)
     if not components or not needs_module(ctx) or _unseen_change(ctx) is not None:
         return ()
+    apt = ctx.family is not None and ctx.family.manager.name == "apt"
+    where = " in /etc/apt/sources.list.d" if apt else ""
     return (
         f"This server's package sources were not seen. Where they are off, switch on "
-        f"{listed(components)} in /etc/apt/sources.list.d first; `gpu-bringup apply` on the server "
-        "does it.",
+        f"{listed(components)}{where} first; `gpu-bringup apply` on the server does it.",
     )
 
 
@@ -142,6 +143,9 @@ def _source(ctx: Context) -> list[Cause]:
     if components:
         text = f"{listed(components)} not switched on"
         causes.append(cause("repository-not-configured", 0.95, ev("package sources", text)))
+    if needs_module(ctx) and _unseen_change(ctx) is not None:
+        text = f"whether {listed(unseen_components(ctx))} is switched on was not seen"
+        causes.append(cause("repository-not-configured", 0.7, ev("package sources", text)))
     repository = needed_repository(ctx)
     if repository is not None:
         text = f"{repository.name} ({_fixed_part(repository.uri)}) is not configured"
@@ -306,8 +310,8 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
                 "enable-components",
                 "packages",
                 f"Switch on {listed(unseen_components(ctx))}",
-                "The driver's packages need others from there (dkms). Whether they are on was not "
-                "seen; where they are, this changes nothing.",
+                "The driver, or what its packages need (dkms), comes from there. Whether they are on "
+                "was not seen; where they are, this changes nothing.",
                 unseen,
                 estimate_seconds=20,
             )

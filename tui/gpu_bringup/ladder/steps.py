@@ -30,6 +30,20 @@ _SHARED_TOOLS = re.compile(
 )
 
 
+def _without_vague(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Build trees once: beside one of an exact version, its bare name would bring the newest too."""
+
+    def exact(name: str) -> bool:
+        return any(
+            other.startswith(f"{name}=") or re.match(rf"{re.escape(name)}-\d", other)
+            for other in names
+        )
+
+    return tuple(
+        name for name in names if not name.endswith(("-devel", "-devel-matched")) or not exact(name)
+    )
+
+
 def install_step(
     ctx: Context,
     step_id: str,
@@ -66,7 +80,7 @@ def install_step(
         rung=rung,
         title=title,
         why=why,
-        commands=(manager.install(names),),
+        commands=(manager.install(_without_vague(names)),),
         undo=(manager.remove(new),) if new and not kept else (),
         done_when=done_when,
         estimate_seconds=estimate_seconds,

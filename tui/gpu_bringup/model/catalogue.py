@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
+from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.guide import GuideClaim, Origin
+from gpu_bringup.model.kernels import KernelAbi, PackageLimit, VendorKernel
+from gpu_bringup.model.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,9 @@ class Source:
     """Its address; empty: it has none."""
     read: date
     """Day on which it was read."""
+    about: str = ""
+    """"names" or "figures": it speaks of what boards are called or how fast they are, which no rule
+    asks; empty: it may speak for a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Architecture:
     last_branch: str | None
     """Last driver branch that serves it; None: still served."""
     first_cuda: str
-    """First CUDA version that compiles for it."""
+    """First CUDA version that compiles for it; empty: it is older than CUDA."""
     last_cuda: str | None
     """Last CUDA version that compiles for it; None: still supported."""
     sources: tuple[str, ...]
@@ -87,6 +93,14 @@ class Gpu:
     """Generation of its PCIe link; None: not known."""
     subsystem_ids: tuple[str, ...] = ()
     """Vendor and device id of the subsystem, where boards share a device id."""
+    last_branch: str | None = None
+    """Last driver branch that serves it, where that is older than its architecture's; None: the same."""
+    open_first: str | None = None
+    """First driver whose open modules list it, where that is later than the board; None: no such."""
+    not_listed: tuple[str, ...] = ()
+    """Releases later than the first one whose lists of supported boards leave it out."""
+    host_arch: str = ""
+    """Machine name of the only hosts that it comes in ("aarch64": Grace); empty: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,9 @@ class DriverRelease:
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+    channel: str = ""
+    """"data-centre" (NVIDIA's data-centre releases and repositories), "public" (the public download
+    only), "beta"; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,12 @@ class Toolkit:
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+    updates: tuple[tuple[str, str], ...] = ()
+    """(version of an update such as "12.4.1", driver for its full feature set)."""
+    gcc_max: str = ""
+    """Newest major version of gcc that its compiler takes; empty: not known."""
+    driver_certain: bool = True
+    """False: no table that was read names its driver; the note says how it was inferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,28 +200,35 @@ class KernelLimit:
 
 @dataclass(frozen=True, slots=True)
 class StableBreak:
-    """An API change that was taken over into long-term kernels: the sublevel decides."""
+    """A change of the kernel's API that breaks drivers without a fix for it."""
 
     id: str
     """Short name, unique."""
     symptom: str
-    """First error of the failing build."""
-    flavour: Flavour
-    """Kind of modules that fails."""
+    """First error of the failing build; empty: its words aren't known."""
+    flavour: Flavour | None
+    """Kind of modules that fails; None: both."""
     mainline: str
     """Upstream series that brought the change."""
     series: tuple[tuple[str, int, int], ...]
-    """(series, last sublevel known good, first sublevel known bad).
+    """Long-term series that took it over: (series, last sublevel known good, first known bad).
 
     Between the two it is unknown. -1 stands for a number that isn't known: (series, -1, -1) says that
     the series took the change over, but not when, so that every sublevel of it is uncertain.
     """
     fixed: tuple[tuple[str, str], ...]
-    """(branch, first version with the fix; "all": every release has it; "never": none has)."""
+    """(branch, which of its releases have the fix).
+
+    "580.126.09": that one and all newer ones; "all"; "never"; "..580.65.06": from there on, of older
+    ones it isn't known; "535.183.01..535.216.01": not up to the first, from the second on, between them
+    it isn't known; "590.48.01..": not up to that one, of newer ones it isn't known.
+    """
     sources: tuple[str, ...]
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+    vendors: tuple[str, ...] = ()
+    """Vendor kernels that have it, by how their releases begin ("5.14.0-687"), and later ones of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +343,8 @@ class DistributionRelease:
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+    nvidia_arches: tuple[str, ...] = ()
+    """Machine names that NVIDIA documents its repository for this release for; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +367,16 @@ class Framework:
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+    torch: str = ""
+    """Version of torch that it requires; empty: none, or not known."""
+    cc_min: str = ""
+    """Lowest compute capability that its default wheels or images have code for; empty: not known."""
+    cc_max: str = ""
+    """Highest compute capability that they have code for; empty: not known."""
+    image: str = ""
+    """Container image of that release; empty: none on record."""
+    forward_branches: tuple[str, ...] = ()
+    """Older driver branches that its image's own cuda-compat is said to serve on data-centre boards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +452,23 @@ class Catalogue:
     """What the selection guide of 2024-25 claims besides what its scenarios carry."""
     origins: dict[str, Origin] = field(default_factory=dict)
     """Scenario id -> where it comes from."""
+    stack: Stack = field(default_factory=Stack)
+    """Bulletins, known faults, companions of the driver, base images, forward compatibility."""
+    chips: tuple[Chip, ...] = ()
+    """Chips with their PCI ids and the names of their boards."""
+    systems: tuple[System, ...] = ()
+    """Machines whose GPUs share an NVLink fabric."""
+    kernel_abis: tuple[KernelAbi, ...] = ()
+    """What ABI numbers of kernel releases stand for."""
+    package_limits: tuple[PackageLimit, ...] = ()
+    """Distributions' patched driver packages and the kernels that their patches are for."""
+    vendor_kernels: tuple[VendorKernel, ...] = ()
+    """Vendor kernels and the drivers that are known to build on them."""
+
+    def __hash__(self) -> int:
+        # It is large and never changes: what was worked out from one may be kept by its identity.
+        return id(self)
+
 
 
 @dataclass(frozen=True, slots=True)

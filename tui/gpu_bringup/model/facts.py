@@ -114,6 +114,8 @@ class PciDevice:
     numa_node: Fact[int] = _NOT_LOOKED
     fallen_off: bool = False
     """The revision reads 0xff: the device no longer answers."""
+    vgpu: Fact[bool] = _NOT_LOOKED
+    """A hypervisor's slice of a GPU (NVIDIA vGPU); a GPU that was passed through whole is none."""
 
 
 @dataclass(frozen=True, slots=True)

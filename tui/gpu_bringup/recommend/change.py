@@ -67,13 +67,13 @@ def changes(
     subject = subject_of(facts, answers, catalogue, evidence)
     if isinstance(subject, Reason):
         return ()
-    first = _first(subject, facts)
+    first = _first(subject)
     if first is None:
         return ()
     now = _choice(first)
     grouped: dict[tuple[str, Choice | None, str], list[str]] = {}
     for kind, value, other in _others(subject, first):
-        judged = judge(other, facts)
+        judged = judge(other)
         best = judged[0] if judged and judged[0].tier == 2 else None
         then = _choice(best) if best is not None else None
         if then == now:
@@ -93,8 +93,8 @@ def _one_date(
     return {key: values[:1] if key[0] == "date" else values for key, values in grouped.items()}
 
 
-def _first(subject: Subject, facts: Facts | None) -> Judged | None:
-    judged = judge(subject, facts)
+def _first(subject: Subject) -> Judged | None:
+    judged = judge(subject)
     return judged[0] if judged and judged[0].tier == 2 else None
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Assessment, Reason, Recommendation
 from gpu_bringup.recommend.judging import judge, subject_of
 from gpu_bringup.recommend.partial import still_holds
 from gpu_bringup.recommend.words import notes_of, refusal_of, short, why_not
+from gpu_bringup.rules.describe import prepares_only
 from gpu_bringup.rules.kernel import PREDICTIONS
 from gpu_bringup.rules.score import without_predictions
 
@@ -47,12 +49,19 @@ def recommend(
     if isinstance(subject, Reason):
         holds = still_holds(facts, answers, catalogue)
         return Recommendation("refused", answers.scenario, None, refusal=(subject, *holds))
-    return recommend_for(subject, facts)
+    return recommend_for(subject, prepares_only(facts, answers))
 
 
-def recommend_for(subject: Subject, facts: Facts | None) -> Recommendation:
-    """As ``recommend``, for what was understood of host and wish already."""
-    judged = judge(subject, facts)
+@lru_cache(maxsize=512)
+def recommend_for(subject: Subject, prepare_only: bool = False) -> Recommendation:
+    """As ``recommend``, for what was understood of host and wish already.
+
+    Hosts of a fleet are alike: what holds for one of them is kept for the next.
+
+    Args:
+        prepare_only: the kernel isn't the running one.
+    """
+    judged = judge(subject, prepare_only)
     first = judged[0] if judged and judged[0].tier == 2 else None
     if first is None:
         return Recommendation(
@@ -87,7 +96,7 @@ def rank(
     subject = subject_of(facts, answers, catalogue, evidence)
     if isinstance(subject, Reason):
         return ()
-    return tuple(item.assessment for item in judge(subject, facts))
+    return tuple(item.assessment for item in judge(subject, prepares_only(facts, answers)))
 
 
 def proving_order(
@@ -110,7 +119,7 @@ def proving_order(
         return ()
     possible = [
         item
-        for item in judge(subject, facts)
+        for item in judge(subject, prepares_only(facts, answers))
         if all(reason.rule in PREDICTIONS for reason in item.assessment.blocked_by)
     ]
     possible.sort(

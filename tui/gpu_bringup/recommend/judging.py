@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.enums import InstallMethod
@@ -15,12 +15,12 @@ from gpu_bringup.rules.describe import (
     distribution_of,
     frameworks_of,
     kernels_of,
-    prepares_only,
     secure_boot_of,
     validate_answers,
 )
 from gpu_bringup.rules.gpu import fabric_kind
 from gpu_bringup.rules.kernel import PREDICTIONS, failed_here
+from gpu_bringup.rules.platform import host_arch, machine
 from gpu_bringup.rules.score import score
 from gpu_bringup.rules.software import choose_toolkit
 from gpu_bringup.rules.subject import Candidate, Subject, unknown, violated
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpu_bringup.model.answers import Answers
-    from gpu_bringup.model.catalogue import Catalogue
+    from gpu_bringup.model.catalogue import Catalogue, Scenario
     from gpu_bringup.model.facts import Facts
     from gpu_bringup.model.trial import BuildEvidence
+    from gpu_bringup.rules.subject import Board
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,13 @@ def subject_of(
             f"{what} that this catalogue has packages for (it knows {known}). "
             "Name the nearest one with --os ID:VERSION to see what it would get.",
         )
+    scenario = catalogue.scenarios[answers.scenario]
+    answers = _insisting(facts, answers, scenario)
     kernels, notes = kernels_of(facts, answers, distribution)
     return Subject(
         catalogue=catalogue,
         answers=answers,
-        scenario=catalogue.scenarios[answers.scenario],
+        scenario=scenario,
         distribution=distribution,
         boards=boards,
         kernels=kernels,
@@ -105,7 +108,28 @@ def subject_of(
         nvlink5=_nvlink5(facts, answers),
         evidence=tuple(evidence),
         notes=notes + _host_notes(facts),
+        arch=_arch(facts, answers, boards),
     )
+
+
+def _insisting(facts: Facts | None, answers: Answers, scenario: Scenario) -> Answers:
+    """The wish with what the scenario insists on, where the operator didn't say otherwise."""
+    kernel = "" if facts is not None else scenario.pinned_kernel
+    return replace(
+        answers,
+        driver=answers.driver or scenario.pinned_driver,
+        cuda=answers.cuda or scenario.pinned_cuda,
+        kernel=answers.kernel or kernel,
+    )
+
+
+def _arch(facts: Facts | None, answers: Answers, boards: Sequence[Board]) -> str:
+    """Machine name of the host: hardware that is planned for outranks the host that asks."""
+    if facts is not None and not answers.gpus and not isinstance(facts.os, Unknown):
+        return machine(facts.os.arch)
+    if facts is None or answers.os:
+        return host_arch(boards)
+    return host_arch(boards) or ("" if isinstance(facts.os, Unknown) else machine(facts.os.arch))
 
 
 def _nvswitches(facts: Facts | None, answers: Answers) -> int | None:
@@ -129,23 +153,23 @@ def _host_notes(facts: Facts | None) -> tuple[str, ...]:
     return ()
 
 
-def judge(subject: Subject, facts: Facts | None) -> list[Judged]:
+def judge(subject: Subject, prepare_only: bool = False) -> list[Judged]:
     """All candidates held against all rules, best first."""
     found = candidates(subject.distribution, subject.answers, subject.catalogue)
-    judged = [judge_one(subject, candidate, facts) for candidate in found]
+    judged = [judge_one(subject, candidate, prepare_only) for candidate in found]
     judged.sort(key=lambda item: (item.tier, item.assessment.score), reverse=True)
     return judged
 
 
-def judge_one(subject: Subject, candidate: Candidate, facts: Facts | None) -> Judged:
+def judge_one(subject: Subject, candidate: Candidate, prepare_only: bool) -> Judged:
     """One candidate held against all rules."""
     reasons = tuple(reason for rule in RULES for reason in rule(subject, candidate))
-    target = target_of(subject, candidate, prepare_only=prepares_only(facts, subject.answers))
+    target = target_of(subject, candidate, prepare_only)
     assessment = Assessment(target, reasons, score(subject, candidate))
     return Judged(candidate, assessment, failed_here(subject, candidate))
 
 
-def target_of(subject: Subject, candidate: Candidate, *, prepare_only: bool = False) -> Target:
+def target_of(subject: Subject, candidate: Candidate, prepare_only: bool) -> Target:
     """What stands on the host once the candidate is installed."""
     fabric = fabric_kind(subject)
     containers = subject.scenario.containers

@@ -14,7 +14,7 @@ from gpu_bringup.recommend.choose import recommend_for
 from gpu_bringup.recommend.judging import Judged, judge, subject_of
 from gpu_bringup.recommend.partial import still_holds
 from gpu_bringup.recommend.words import short, why_not
-from gpu_bringup.rules.describe import nearest
+from gpu_bringup.rules.describe import nearest, prepares_only
 from gpu_bringup.rules.subject import violated
 
 if TYPE_CHECKING:
@@ -191,10 +191,11 @@ def judge_pins(
         refused = Recommendation("refused", answers.scenario, None, refusal=refusal)
         return Pinned(refused, pins, (), None, None)
     subject = replace(subject, strict=True)
-    judged = [_told_source(item, pins) for item in judge(subject, facts)]
+    prepare = prepares_only(facts, wish)
+    judged = [_told_source(item, pins) for item in judge(subject, prepare)]
     fitting = [item for item in judged if _fits(item, pins)] or judged
     if not fitting:
-        refused = recommend_for(subject, facts)
+        refused = recommend_for(subject, prepare)
         return Pinned(
             refused, pins, refused.refusal, False, *_nearest(facts, answers, pins, subject)
         )
@@ -275,7 +276,7 @@ def _nearest(
         wish = subject_of(facts, answers_with(answers, left), subject.catalogue, subject.evidence)
         if isinstance(wish, Reason):
             break
-        found = recommend_for(wish, facts)
+        found = recommend_for(wish, prepares_only(facts, wish.answers))
         if found.chosen is not None:
             return found, tuple(key for key in given_up if _differs(key, pins, found))
     return None, ()

@@ -16,6 +16,9 @@ from gpu_bringup.rules.subject import Subject, month, violated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LOUD = ("gpu-branch", "platform", "lifecycle", "branch-type", "package-branch", "cuda-wanted")
+"""Rules whose open questions an operator must be told."""
+
 
 def short(assessment: Assessment) -> str:
     """What blocks a candidate, each reason once; its own reasons where all share another."""
@@ -97,11 +100,7 @@ def notes_of(subject: Subject, first: Judged) -> tuple[str, ...]:
         reason.detail
         for reason in first.assessment.reasons
         if reason.verdict is Verdict.VIOLATED
-        or (
-            reason.verdict is Verdict.UNKNOWN
-            and reason.rule
-            in (*PREDICTIONS, "gpu-branch", "lifecycle", "branch-type", "package-branch")
-        )
+        or (reason.verdict is Verdict.UNKNOWN and reason.rule in (*PREDICTIONS, *_LOUD))
     ]
     notes += subject.notes
     better = _elsewhere(subject, first)
@@ -117,7 +116,7 @@ def _elsewhere(subject: Subject, first: Judged) -> str:
         return ""
     free = replace(answers, source=None)
     wish = replace(subject, answers=free)
-    options = [item for item in judge(wish, None) if item.tier == 2]
+    options = [item for item in judge(wish) if item.tier == 2]
     if not options or options[0].assessment.score[0] <= first.assessment.score[0]:
         return ""
     best = options[0].candidate

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu_bringup.rules import gpu, kernel, lifecycle, offer, software, wanted
+from gpu_bringup.rules import gpu, guests, kernel, lifecycle, offer, platform, software, wanted
 
 if TYPE_CHECKING:
     from gpu_bringup.rules.subject import Rule
 
 RULES: tuple[Rule, ...] = (
     offer.operator_choice,
+    guests.vgpu_guest,
     gpu.mixed_gpus,
     gpu.gpu_branch,
     gpu.gpu_release,
     gpu.gpu_flavour,
     offer.flavour_available,
+    platform.platform,
     software.gpu_cuda,
     software.driver_cuda,
     wanted.cuda_wanted,

@@ -1,4 +1,4 @@
-"""API changes that were taken over into long-term kernels: the sublevel and the flavour decide."""
+"""Changes of the kernel's API, in mainline and as taken over into long-term and vendor kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.versions import branch_of, driver_key
 from gpu_bringup.rules.finding import Finding, Module, series_of
+from gpu_bringup.rules.fixes import Fix, fix
+from gpu_bringup.rules.packaged import patched_up_to
 from gpu_bringup.rules.subject import TargetKernel, urls
 
 if TYPE_CHECKING:
@@ -21,40 +23,41 @@ def breaks(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> list[F
     """
     findings = []
     for item in catalogue.stable_breaks:
-        if item.flavour is module.flavour:
+        if item.flavour in (None, module.flavour):
             finding = _one_break(catalogue, item, module, kernel)
             if finding is not None:
                 findings.append(finding)
     return findings
 
 
-def _fixed(item: StableBreak, driver: str) -> tuple[bool | None, str]:
-    """(does this version carry the fix, words for where the fix begins); None: not known."""
-    fixed = dict(item.fixed)
-    branch = branch_of(driver)
-    if branch in fixed:
-        first = fixed[branch]
-        if first == "all":
-            return True, f"every R{branch} release has the fix"
-        if first == "never":
-            return False, f"no R{branch} release has the fix"
-        return driver_key(driver) >= driver_key(first), f"R{branch} has the fix from {first}"
-    numbers = sorted(int(name) for name in fixed)
-    number = int(branch)
-    if not numbers or number > numbers[-1]:
-        return True, f"R{branch} is newer than the change"
-    older = [n for n in numbers if n < number]
-    newer = [n for n in numbers if n > number]
-    if older and newer and fixed[str(older[-1])] == fixed[str(newer[0])] == "never":
-        return False, f"no R{branch} release has the fix"
-    return None, f"which R{branch} release has the fix isn't known"
+def copes(
+    catalogue: Catalogue, module: Module, kernel: TargetKernel, after: tuple[int, int]
+) -> tuple[StableBreak, ...] | None:
+    """The changes that the kernel has since ``after`` (a series), all of which the module copes with.
 
-
-def _reached(item: StableBreak, kernel: TargetKernel) -> bool | None:
-    """Has this kernel the API change? None: not known."""
+    None: of one of them it isn't known (or it doesn't), or the kernel isn't upstream's.
+    """
     upstream = kernel.upstream
     if upstream is None or kernel.vendor:
         return None
+    found = []
+    for item in catalogue.stable_breaks:
+        if item.flavour not in (None, module.flavour) or reached(item, kernel) is False:
+            continue
+        if not fix(item, module.driver).known:
+            return None
+        if after < series_of(item.mainline) <= (upstream.major, upstream.minor):
+            found.append(item)
+    return tuple(found)
+
+
+def reached(item: StableBreak, kernel: TargetKernel) -> bool | None:
+    """Has this kernel the API change? None: not known."""
+    upstream = kernel.upstream
+    if upstream is None:
+        return None
+    if kernel.vendor:
+        return True if _in_vendor(item, kernel.release) else None
     series = (upstream.major, upstream.minor)
     if series >= series_of(item.mainline):
         return True
@@ -71,65 +74,82 @@ def _reached(item: StableBreak, kernel: TargetKernel) -> bool | None:
     return None if kernel.stable_patches and item.series else False
 
 
+def _in_vendor(item: StableBreak, release: str) -> bool:
+    """Is it one of the vendor kernels that have the change, or a later build of the same base?"""
+    base, _, build = release.partition("-")
+    for name in item.vendors:
+        known_base, _, first = name.partition("-")
+        if base == known_base and driver_key(build)[:1] >= driver_key(first)[:1]:
+            return True
+    return False
+
+
 def _by_mainline(item: StableBreak, kernel: TargetKernel) -> bool:
     upstream = kernel.upstream
     return upstream is not None and (upstream.major, upstream.minor) >= series_of(item.mainline)
 
 
+def _carries(item: StableBreak, kernel: TargetKernel) -> str:
+    return f"{kernel.label} has the {item.id} change"
+
+
+def _fails(item: StableBreak, module: Module, kernel: TargetKernel, known: Fix) -> str:
+    error = f" (“{item.symptom}”)" if item.symptom else ""
+    return (
+        f"{_carries(item, kernel)} of Linux {item.mainline}, on which {module.label} modules fail to "
+        f"compile{error}: {known.words}."
+    )
+
+
 def _one_break(
     catalogue: Catalogue, item: StableBreak, module: Module, kernel: TargetKernel
 ) -> Finding | None:
-    fixed, words = _fixed(item, module.driver)
-    reached = _reached(item, kernel)
+    has = reached(item, kernel)
+    if has is False:
+        return None
+    known = fix(item, module.driver)
     sources = urls(catalogue, item.sources)
     label = module.label
-    if reached is False:
-        return None
-    if fixed:
-        if not _says_something(item, module):
+    if known.known:
+        if not has or not _says_something(item, module):
             return None
-        change = "carries" if reached else "may carry"
-        detail = (
-            f"{kernel.label} {change} the {item.id} change, and {label} copes with it: {words}."
-        )
+        detail = f"{_carries(item, kernel)}, and {label} copes with it: {known.words}."
         return Finding("stable-break", Verdict.OK, "documented", detail, sources)
-    if reached and fixed is False and module.patched and _by_mainline(item, kernel):
+    if kernel.vendor and not has:
+        return None  # what isn't known of a vendor kernel is told once, by the limit
+    if module.patched and _by_mainline(item, kernel) and not kernel.vendor:
         # Distributions patch old drivers for new mainline kernels; their own stable updates
         # are what takes them by surprise.
-        detail = (
-            f"{kernel.label} carries the {item.id} change; {words} upstream, but the distribution may "
-            "have patched its package: only a build shows."
-        )
-        return Finding("stable-break", Verdict.UNKNOWN, "none", detail, sources)
-    if reached and fixed is False:
-        detail = (
-            f"{kernel.label} carries the {item.id} change, on which {label} modules fail to compile "
-            f"(“{item.symptom}”): {words}."
-        )
+        limit = patched_up_to(catalogue, module)
+        if limit is None:
+            detail = (
+                f"{_carries(item, kernel)}; {known.words} upstream, but the distribution may "
+                "have patched its package: only a build shows."
+            )
+            return Finding("stable-break", Verdict.UNKNOWN, "none", detail, sources)
+        if series_of(limit.newest) >= series_of(item.mainline):
+            return None
+    if has and known.known is False:
         return Finding(
             "stable-break",
             Verdict.VIOLATED,
             "documented",
-            detail,
+            _fails(item, module, kernel, known),
             sources,
             first_error=item.symptom,
         )
-    if reached:
-        detail = f"{kernel.label} carries the {item.id} change; {words}."
-    elif kernel.vendor:
-        detail = (
-            f"{kernel.label} is a vendor kernel with backports: whether it has the {item.id} change "
-            f"isn't known, and {words}."
-        )
+    if has:
+        detail = f"{_carries(item, kernel)}; {known.words}."
     elif kernel.stable_patches:
         detail = (
             f"{kernel.stable_patches} takes stable patches over without changing the number: whether "
-            f"{kernel.label} has the {item.id} change wasn't verified, and {words}."
+            f"{kernel.label} has the {item.id} change wasn't verified, and {known.words}."
         )
     else:
         detail = (
             f"Whether {kernel.label} already has the {item.id} change isn't known (the release doesn't "
-            f"tell the sublevel, or it lies between the last good and the first bad one), and {words}."
+            f"tell the sublevel, or it lies between the last good and the first bad one), and "
+            f"{known.words}."
         )
     return Finding("stable-break", Verdict.UNKNOWN, "none", detail, sources)
 

@@ -6,11 +6,20 @@ import difflib
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gpu_bringup.catalogue.lookup import architecture_of, distribution, find_gpu, gpu_by_pci
+from gpu_bringup.catalogue.boards import is_vgpu_name
+from gpu_bringup.catalogue.lookup import (
+    architecture_of,
+    distribution,
+    find_gpu,
+    gpu_by_pci,
+    suggest_gpus,
+)
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.enums import Flavour, SecureBoot
+from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import driver_key
 from gpu_bringup.rules.release import target_kernel
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
     from gpu_bringup.model.answers import Answers
     from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, Framework, Gpu
-    from gpu_bringup.model.facts import Facts
+    from gpu_bringup.model.facts import Facts, PciDevice
 
 _RELEASE = re.compile(r"^\d[\w.+~-]{0,63}\Z", re.ASCII)
 """A kernel release: uname(2) holds 64 characters, and they become part of names of packages."""
@@ -57,16 +66,18 @@ def named_board(name: str, catalogue: Catalogue) -> Board:
     gpu = find_gpu(catalogue, text)
     if gpu is not None:
         return _listed(gpu, gpu.pci_ids[0] if gpu.pci_ids else "", catalogue)
-    names = [gpu.name for gpu in catalogue.gpus] + [
-        a for gpu in catalogue.gpus for a in gpu.aliases
-    ]
+    if is_vgpu_name(name):
+        return Board(name.strip(), vgpu=True)
+    near = suggest_gpus(catalogue, text)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
     raise InputError(
         f"no GPU is called {name!r}",
         place="--gpu",
-        hint=nearest(text, names) + " A PCI id (10de:XXXX) works for boards that aren't listed.",
+        hint=f"{hint}A PCI id (10de:XXXX, from lspci -nn) works for every board.",
     )
 
 
+@lru_cache(maxsize=1024)
 def board_by_id(pci_id: str, catalogue: Catalogue, subsystem: str = "") -> Board:
     """The board with a PCI id: listed, placed by its architecture's range, or unknown."""
     pci_id = pci_id.lower()
@@ -77,6 +88,22 @@ def board_by_id(pci_id: str, catalogue: Catalogue, subsystem: str = "") -> Board
     if architecture is not None:
         return Board(f"NVIDIA {architecture.name} GPU {pci_id}", pci_id, None, architecture)
     return Board(f"NVIDIA GPU {pci_id}", pci_id)
+
+
+def _detected(device: PciDevice, facts: Facts, catalogue: Catalogue) -> Board:
+    """The board of a PCI function; the driver's name for it tells a vGPU where PCI doesn't."""
+    board = board_by_id(device.pci_id, catalogue, device.subsystem_id)
+    name = next(
+        (
+            gpu.name
+            for gpu in (facts.nvml.gpus if isinstance(facts.nvml, NvmlFacts) else ())
+            if device.bus_id and gpu.bus_id.lower().endswith(device.bus_id.lower())
+        ),
+        board.name,
+    )
+    if device.vgpu is True or is_vgpu_name(name):
+        return replace(board, name=name if is_vgpu_name(name) else f"{board.name} (vGPU)", vgpu=True)
+    return board
 
 
 def _listed(gpu: Gpu, pci_id: str, catalogue: Catalogue) -> Board:
@@ -94,12 +121,13 @@ def boards_of(
     elif isinstance(facts.pci.gpus, Unknown):
         return facts.pci.gpus
     else:
-        found = [board_by_id(d.pci_id, catalogue, d.subsystem_id) for d in facts.pci.gpus]
+        found = [_detected(device, facts, catalogue) for device in facts.pci.gpus]
     counts = Counter(board.name for board in found)
     kinds = {board.name: board for board in found}
     return tuple(replace(board, count=counts[name]) for name, board in kinds.items())
 
 
+@lru_cache(maxsize=256)
 def find_distribution(os: str, catalogue: Catalogue) -> DistributionRelease | None:
     """The release that "debian:13", "ubuntu:24.04.3" or "rocky:9.8" means, or None."""
     name, _, version = os.strip().lower().partition(":")
@@ -207,6 +235,7 @@ def frameworks_of(answers: Answers, catalogue: Catalogue) -> tuple[Framework, ..
     return tuple(sorted(known, key=lambda f: driver_key(f.version))[-1:])
 
 
+@lru_cache(maxsize=64)
 def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
     """Check what the operator said against the catalogue.
 

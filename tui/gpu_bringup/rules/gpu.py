@@ -36,15 +36,17 @@ def gpu_branch(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
                 where,
             )
             continue
-        last = board.architecture.last_branch
+        last = board.last_branch
         placed = (
             "" if board.gpu is not None else f" (placed as {board.architecture.name} by its PCI id)"
         )
         if last is not None and int(branch) > int(last):
+            own = last != board.architecture.last_branch
+            whom = "this board" if own else board.architecture.name
             yield violated(
                 "gpu-branch",
                 f"{board.name}{placed} is {board.architecture.name}, and R{last} is the last branch for "
-                f"{board.architecture.name}; {candidate.version} is R{branch}.",
+                f"{whom}; {candidate.version} is R{branch}.",
                 where,
             )
         elif first and int(branch) < int(branch_of(first)):
@@ -72,13 +74,27 @@ def gpu_branch(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
 
 
 def gpu_release(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
-    """The point release must be at least the first whose supported list names the board."""
+    """The point release must be at least the first whose supported list names the board.
+
+    A later release may leave a board out again, where it was made from older sources: the newest
+    such release, and what lies between, is no release to promise.
+    """
+    key = driver_key(candidate.version)
     for board in subject.boards:
         first = board.gpu.first_driver if board.gpu is not None else None
-        if not first or "." not in first:
+        if board.gpu is None or not first or "." not in first:
             continue
         where = urls(subject.catalogue, board.sources)
-        if driver_key(candidate.version) >= driver_key(first):
+        without = [v for v in board.gpu.not_listed if branch_of(v) == branch_of(candidate.version)]
+        if without and key >= min(driver_key(version) for version in without):
+            yield violated(
+                "gpu-release",
+                f"{board.name} is in NVIDIA's supported list of {first}, but no longer in that of "
+                f"{join(without)}: whether {candidate.version} drives it isn't known. A newer branch "
+                "that lists it is safe.",
+                where,
+            )
+        elif key >= driver_key(first):
             yield ok(
                 "gpu-release",
                 f"{board.name} is in NVIDIA's supported list from {first}; {candidate.version} is "
@@ -105,6 +121,14 @@ def gpu_flavour(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
                 "gpu-flavour",
                 f"{board.name} ({family}) works with the open modules only; this is the "
                 "proprietary flavour.",
+                where,
+            )
+        elif chosen is Flavour.OPEN and _not_yet_open(board, candidate):
+            since = board.gpu.open_first if board.gpu is not None else ""
+            yield violated(
+                "gpu-flavour",
+                f"{board.name} ({family}) is in NVIDIA's lists for the open modules from {since} on; "
+                f"{candidate.version} is older, so it needs the proprietary ones.",
                 where,
             )
         elif wish == "unsupported" and chosen is Flavour.OPEN:
@@ -142,6 +166,11 @@ def gpu_flavour(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
             )
 
 
+def _not_yet_open(board: Board, candidate: Candidate) -> bool:
+    since = board.gpu.open_first if board.gpu is not None else None
+    return bool(since) and driver_key(candidate.version) < driver_key(since or "")
+
+
 def conflict(subject: Subject) -> Reason | None:
     """Why no driver at all can serve these boards together, or None.
 
@@ -159,13 +188,8 @@ def conflict(subject: Subject) -> Reason | None:
             "two machines, or pass one kind through to a virtual machine with vfio-pci.",
             where,
         )
-    known = [b for b in boards if b.architecture is not None]
-    lasts = [
-        (int(b.architecture.last_branch), b)
-        for b in known
-        if b.architecture and b.architecture.last_branch
-    ]
-    firsts = [(int(branch_of(first_driver(b))), b) for b in known if first_driver(b)]
+    lasts = [(int(b.last_branch), b) for b in boards if b.last_branch]
+    firsts = [(int(branch_of(first_driver(b))), b) for b in boards if first_driver(b)]
     if lasts and firsts:
         last, oldest = min(lasts, key=lambda item: item[0])
         first, newest = max(firsts, key=lambda item: item[0])
@@ -173,7 +197,8 @@ def conflict(subject: Subject) -> Reason | None:
             return violated(
                 "mixed-gpus",
                 f"{newest.name} needs R{first} or newer, but R{last} is the last branch for "
-                f"{oldest.name}: no driver serves both. Put them into two machines.",
+                f"{oldest.name}: no driver serves both. Put them into two machines, or pass one kind "
+                "through to a virtual machine with vfio-pci.",
                 where,
             )
     return None
@@ -191,7 +216,7 @@ def mixed_gpus(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     names = join(board.name for board in subject.boards)
     closed = [board for board in subject.boards if board.open_modules == "unsupported"]
     if closed:
-        last = closed[0].architecture.last_branch if closed[0].architecture is not None else None
+        last = min((b.last_branch for b in closed if b.last_branch), key=int, default=None)
         yield ok(
             "mixed-gpus",
             f"{names} share one driver: the proprietary modules, because of "

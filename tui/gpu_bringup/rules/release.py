@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gpu_bringup.model.versions import upstream_kernel
 from gpu_bringup.rules.subject import TargetKernel
@@ -12,6 +13,7 @@ _SUSE = re.compile(r"^\d+\.\d+\.\d+-\d{6}\.|-default$")
 _UBUNTU = re.compile(r"^\d+\.\d+\.0-\d+-(?!.*(?:amd64|arm64|686)).+$")
 
 
+@lru_cache(maxsize=4096)
 def target_kernel(
     release: str, *, family: str = "", package_version: str = "", realtime: bool | None = None
 ) -> TargetKernel:

@@ -37,6 +37,15 @@ class Board:
     gpu: Gpu | None = None
     architecture: Architecture | None = None
     count: int = 1
+    vgpu: bool = False
+    """A hypervisor's slice of a board (NVIDIA vGPU), not a board."""
+
+    @property
+    def last_branch(self) -> str | None:
+        """Last driver branch that serves it; None: still served, or not known."""
+        if self.gpu is not None and self.gpu.last_branch:
+            return self.gpu.last_branch
+        return self.architecture.last_branch if self.architecture is not None else None
 
     @property
     def open_modules(self) -> str:
@@ -153,10 +162,15 @@ Rule = Callable[[Subject, Candidate], Iterable[Reason]]
 
 
 def urls(catalogue: Catalogue, ids: Iterable[str]) -> tuple[str, ...]:
-    """The addresses (or titles) behind source ids, each once, in order."""
+    """The addresses (or titles) behind source ids, each once, in order.
+
+    Sources of names and of figures (memory, bandwidth) say nothing for a rule, and are left out.
+    """
     found: dict[str, None] = {}
     for source_id in ids:
         source = catalogue.sources.get(source_id)
+        if source is not None and source.about:
+            continue
         text = (source.url or source.title) if source is not None else source_id
         if text:
             found[text] = None

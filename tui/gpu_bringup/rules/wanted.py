@@ -30,7 +30,10 @@ def cuda_wanted(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     wanted, version = subject.answers.cuda, candidate.version
     if not wanted:
         return
-    yield from _boards(subject, wanted)
+    against = list(_boards(subject, wanted))
+    if against:
+        yield from against
+        return
     toolkit = _toolkit(subject, wanted)
     if toolkit is None:
         known = join(t.version for t in subject.catalogue.toolkits)

@@ -8,6 +8,7 @@ from gpu_bringup.i18n import tr
 from gpu_bringup.model.catalogue import Catalogue
 from gpu_bringup.model.target import Assessment, Reason, Recommendation, Verdict
 from gpu_bringup.ui.details import Detail, Item
+from gpu_bringup.ui.guide_text import guide_detail
 from gpu_bringup.ui.words import (
     BAD,
     MUTED,
@@ -54,7 +55,7 @@ def target_card(recommendation: Recommendation) -> Content:
 
 
 def reason_items(recommendation: Recommendation, catalogue: Catalogue) -> list[Item]:
-    """A line a rule, then a line an alternative."""
+    """A line a rule, what a guide named, then a line an alternative."""
     chosen = recommendation.chosen
     reasons = chosen.reasons if chosen is not None else recommendation.refusal
     items = [Item("h-why", Content(tr("Why")))]
@@ -62,6 +63,7 @@ def reason_items(recommendation: Recommendation, catalogue: Catalogue) -> list[I
         Item(f"r{index}", _reason_line(reason), _reason_detail(reason, catalogue))
         for index, reason in enumerate(reasons)
     ]
+    items += _guide_items(recommendation, catalogue)
     if recommendation.trials:
         items.append(Item("h-trials", Content(tr("Proven by trial builds on this host"))))
         items += [
@@ -75,6 +77,22 @@ def reason_items(recommendation: Recommendation, catalogue: Catalogue) -> list[I
             for index, (other, why) in enumerate(recommendation.alternatives)
         ]
     return items
+
+
+def _guide_items(recommendation: Recommendation, catalogue: Catalogue) -> list[Item]:
+    scenario = catalogue.scenarios.get(recommendation.profile)
+    if scenario is None or not scenario.guide:
+        return []
+    detail = guide_detail(scenario, catalogue)
+    return [
+        Item("h-guide", Content(tr("What the guide of 2024-25 named (g: claim by claim)"))),
+        Item("g0", Content.assemble((column(tr("named"), 8), MUTED), scenario.guide), detail),
+        Item(
+            "g1",
+            Content.assemble((column(tr("now"), 8), MUTED), scenario.guide_difference),
+            detail,
+        ),
+    ]
 
 
 def _reason_line(reason: Reason) -> Content:

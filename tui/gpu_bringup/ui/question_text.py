@@ -6,11 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
+from textual.content import Content
+
 from gpu_bringup.errors import InputError
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.answers import SourceKind
+from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.recommend import validate_answers
 from gpu_bringup.summary import host_json
+from gpu_bringup.ui.guide_text import difference, origin_note
 from gpu_bringup.ui.screens.choose import Way
 from gpu_bringup.ui.state import Wizard
 
@@ -35,6 +39,8 @@ class Question:
     named_note: str = ""
     text: str = ""
     """What was typed before."""
+    guide: Content | str = ""
+    """What a guide named here, and what holds now; empty: nothing to say."""
 
 
 def questions(wizard: Wizard) -> tuple[Question, ...]:
@@ -75,10 +81,16 @@ def _scenario(wizard: Wizard) -> Question:
             "and whether kernel and driver are held against unattended upgrades."
         ),
         chosen.title if chosen else wizard.answers.scenario,
-        chosen.summary if chosen else "",
+        _about(wizard, chosen) if chosen else "",
         wizard.answers.scenario,
-        tuple(Way(item.id, item.title, item.summary) for item in scenarios.values()),
+        tuple(Way(item.id, item.title, _about(wizard, item)) for item in scenarios.values()),
+        guide=difference(chosen),
     )
+
+
+def _about(wizard: Wizard, scenario: Scenario) -> str:
+    note = origin_note(wizard.catalogue.origins.get(scenario.id))
+    return f"{scenario.summary} ({note})" if note else scenario.summary
 
 
 def _gpus(wizard: Wizard) -> Question:

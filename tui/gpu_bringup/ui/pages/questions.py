@@ -12,12 +12,15 @@ from textual.widgets import Static
 
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.answers import SourceKind
+from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.ui import question_text
 from gpu_bringup.ui.details import Detail, Item
+from gpu_bringup.ui.guide_text import guide_detail, has_guide
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.question_text import NAMED, Question, questions
 from gpu_bringup.ui.screens.ask import AskScreen
 from gpu_bringup.ui.screens.choose import ChooseScreen
+from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
 from gpu_bringup.ui.words import MUTED, lines, paragraphs, section
@@ -42,7 +45,11 @@ class _Row:
             for way in question.ways
         )
         body = paragraphs(
-            [section(tr("Why we ask"), question.why), section(tr("The answers"), options)]
+            [
+                section(tr("Why we ask"), question.why),
+                section(tr("What the guide of 2024-25 named"), question.guide),
+                section(tr("The answers"), options),
+            ]
         )
         return Item(question.id, line, Detail(question.title, body))
 
@@ -57,7 +64,10 @@ class QuestionsPage(Page):
     """Enter on a question changes its answer; n goes on with what stands there."""
 
     STEP = "questions"
-    BINDINGS = [Binding("1,2,3,4", "pick", "Change", key_display="1-4", show=False)]
+    BINDINGS = [
+        Binding("1,2,3,4", "pick", "Change", key_display="1-4", show=False),
+        Binding("g", "guide", "Guide"),
+    ]
 
     DEFAULT_CSS = """
     QuestionsPage #ask { height: 2; color: $muted; }
@@ -96,6 +106,17 @@ class QuestionsPage(Page):
                 ]
             ),
         )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return has_guide(self._scenario()) if action == "guide" else True
+
+    def action_guide(self) -> None:
+        scenario = self._scenario()
+        if scenario is not None and has_guide(scenario):
+            self.app.push_screen(DetailScreen(guide_detail(scenario, self.wizard.catalogue)))
+
+    def _scenario(self) -> Scenario | None:
+        return self.wizard.catalogue.scenarios.get(self.wizard.answers.scenario)
 
     def key_1(self) -> None:
         self._ask(0)
@@ -173,5 +194,6 @@ class QuestionsPage(Page):
     def _take(self, question: Question, value: str) -> None:
         changed = self.wizard.answer(**question_text.change(question.id, value))
         self.enter()
+        self.screen.refresh_bindings()
         if changed:
             self.post_message(self.Changed())

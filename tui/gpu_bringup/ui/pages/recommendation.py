@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
@@ -10,11 +11,14 @@ from textual.widgets import Static
 from gpu_bringup import engine
 from gpu_bringup.engine import Situation
 from gpu_bringup.i18n import tr
+from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.choice_text import reason_items, target_card
 from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.guide_text import guide_detail, has_guide
 from gpu_bringup.ui.pages.base import Page
+from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
 from gpu_bringup.ui.words import paragraphs
@@ -24,6 +28,7 @@ class RecommendationPage(Page):
     """Asks the engine anew when an answer was changed."""
 
     STEP = "recommendation"
+    BINDINGS = [Binding("g", "guide", "Guide")]
 
     DEFAULT_CSS = """
     RecommendationPage #target { height: auto; max-height: 60%; margin-bottom: 1; }
@@ -66,6 +71,17 @@ class RecommendationPage(Page):
 
         background.start(self, weigh, weighed, "weigh")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return has_guide(self._scenario()) if action == "guide" else True
+
+    def action_guide(self) -> None:
+        scenario = self._scenario()
+        if scenario is not None and has_guide(scenario):
+            self.app.push_screen(DetailScreen(guide_detail(scenario, self.wizard.catalogue)))
+
+    def _scenario(self) -> Scenario | None:
+        return self.wizard.catalogue.scenarios.get(self.wizard.answers.scenario)
+
     def blocked(self) -> str:
         situation = self.wizard.situation
         if situation is None:
@@ -87,7 +103,9 @@ class RecommendationPage(Page):
                         "trial build (the next step) finds out. Lines with ! are to be read before going on."
                     ),
                     tr(
-                        "Enter opens a line: the whole reason with its source. b changes an answer."
+                        "Enter opens a line: the whole reason with its source. g shows what a widely "
+                        "followed selection guide of 2024-25 named here, and what has changed since. "
+                        "b changes an answer."
                     ),
                 ]
             ),

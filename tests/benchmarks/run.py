@@ -164,6 +164,22 @@ for event in follower.events():
     )
 
 
+def fleet(count: int) -> None:
+    """A fleet of records, one after another in one process."""
+    script = TOP / "tests/benchmarks/fleet.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(count)], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    try:
+        result = json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        line(f"recommend for {count} records", "failed", done.stderr.strip()[-80:])
+        return
+    told = f"{result['different']} different answers (wanted: < 10 s)"
+    line(f"recommend for {count} hosts, facts at hand", f"{result['choosing']:.1f} s", told)
+    line("  with reading the records and their facts", f"{result['whole']:.1f} s")
+
+
 def package_sets() -> None:
     """The headless set against the distribution's desktop driver, in download and disk."""
     from package_sets import compare
@@ -186,6 +202,7 @@ def main() -> None:
             lambda: first_paint(5),
             lambda: output_pane(100_000),
             lambda: overhead(5),
+            lambda: fleet(10_000),
             package_sets,
         ]
     for task in tasks:

@@ -1,18 +1,13 @@
 """The table scenario x GPU x distribution as text, one line a row.
 
-``python tests/golden/recommendation_table.py`` writes ``recommendations.txt`` anew; look at the
-difference before it is committed: it is what a change of data or rules does to operators.
+``PYTHONPATH=tui python tests/golden/recommendation_table.py`` writes ``recommendations.txt`` anew.
+Look at the difference before it is committed: it is what a change of data or rules does to operators.
 """
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from pathlib import Path
-
-TOP = Path(__file__).resolve().parents[2]
-if __name__ == "__main__":
-    sys.path.insert(0, str(TOP / "tui"))
 
 from gpu_bringup.catalogue.loader import load
 from gpu_bringup.model.answers import Answers
@@ -53,7 +48,7 @@ GPUS: dict[str, tuple[str, ...]] = {
 HEAD = f"""\
 # scenario | GPUs | system | verdict driver flavour route source | CUDA | extras | against | not known
 # On {TODAY}, standard kernel of each system, Secure Boot not known. Regenerate:
-#   python tests/golden/recommendation_table.py
+#   PYTHONPATH=tui python tests/golden/recommendation_table.py
 """
 
 

@@ -37,7 +37,7 @@ def test_the_table_is_as_it_was(rows: list[str]) -> None:
     assert not changed, (
         "\n".join(["", *changed[:SHOWN]])
         + more
-        + "\nIf that is what the change of data means: python tests/golden/recommendation_table.py"
+        + "\nIf that is meant: PYTHONPATH=tui python tests/golden/recommendation_table.py"
     )
 
 

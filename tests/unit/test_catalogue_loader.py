@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_bringup.catalogue.loader import check_folder, load
+from gpu_bringup.catalogue.lines import line_of
+from gpu_bringup.catalogue.loader import check_folder, load, survey
 from gpu_bringup.errors import InputError
 
 GPU = """
@@ -76,6 +77,27 @@ series = [["6.12", 96, 97]]
 fixed = [["580", "all"]]
 sources = ["endoflife"]
 """
+BRANCH = """
+[[branch]]
+id = "580"
+type = "lts"
+first_release = "580.65.06"
+last_release = "580.178.04"
+end_of_support = 2027-01-01
+status = "supported"
+cuda = "13.0"
+flavours = ["open", "proprietary"]
+sources = ["endoflife"]
+"""
+TOOLKIT = """
+[[toolkit]]
+version = "13.9"
+driver = "580.65.06"
+minor_driver = "580.65.06"
+cc_min = "7.5"
+cc_max = "12.1"
+sources = ["cuda-release-notes"]
+"""
 ARCHITECTURE = """
 [[architecture]]
 id = "next"
@@ -101,7 +123,9 @@ def refusal(folder: Path, text: str | bytes, name: str = "ours.toml") -> InputEr
 
 
 @pytest.mark.parametrize(
-    "text", [GPU, RELEASE, DISTRIBUTION, REPOSITORY, BREAK, ARCHITECTURE], ids=lambda t: t[3:12]
+    "text",
+    [GPU, RELEASE, DISTRIBUTION, REPOSITORY, BREAK, ARCHITECTURE, BRANCH, TOOLKIT],
+    ids=lambda t: t[3:12],
 )
 def test_what_the_cases_below_are_made_of_is_right(tmp_path: Path, text: str) -> None:
     (tmp_path / "ours.toml").write_text(text, encoding="utf-8")
@@ -155,6 +179,56 @@ def test_what_the_cases_below_are_made_of_is_right(tmp_path: Path, text: str) ->
         (ARCHITECTURE, "0x4000", "0x5000", "pci_ranges[0]", "no range of device ids"),
         (ARCHITECTURE, "0x4000, 0x40ff", "0x23f0, 0x24ff", "pci_ranges[0]", "already in a range"),
         (ARCHITECTURE, '"620"', '"62"', "architecture 'next'.first_branch", "a driver branch"),
+        (
+            ARCHITECTURE,
+            '"620"',
+            '"620"\nlast_branch = "580"',
+            ".last_branch",
+            "before first_branch",
+        ),
+        # Entries that contradict others, or themselves.
+        (GPU, '"9.0"', '"9.1"', "gpu 'x9'.compute_capability", "Hopper has compute capability 9.0"),
+        (GPU, "23f0", "2901", "gpu 'x9'.pci_ids[0]", "is in a range of Blackwell, not of Hopper"),
+        (GPU, "23f0", "2330", "gpu 'x9'.pci_ids[0]", "is the board 'h100-sxm5-80gb' already"),
+        (
+            RELEASE,
+            "2026-11-20",
+            "2020-11-20",
+            ".released",
+            "before the first release of its branch",
+        ),
+        (BREAK, "96, 97", "97, 96", ".series[0]", "must be below the first known bad"),
+        (DISTRIBUTION, '"580.178.04"', '"595.71.05"', ".version", "no release of branch 580"),
+        (
+            DISTRIBUTION,
+            'branch = "580"\nversion = "580.178.04"\npackage_version = ""\nflavour = "open"',
+            'branch = "620"\nversion = ""\npackage_version = ""\nflavour = "proprietary"',
+            ".drivers[0].flavour",
+            "branch 620 ships no proprietary modules, only open",
+        ),
+        (BRANCH, "2027-01-01", "2024-01-01", ".end_of_support", "before its first release"),
+        (
+            BRANCH,
+            '"580.65.06"',
+            '"580.65.06"\nsecurity_floor = "595.71.05"',
+            "_floor",
+            "no release",
+        ),
+        (BRANCH, '"580.178.04"', '"580.1.1"', ".last_release", "older than the first release"),
+        (TOOLKIT, '"580.65.06"', '"777.1"', "toolkit '13.9'.driver", "is in no driver branch"),
+        (
+            TOOLKIT,
+            'r_driver = "580.65.06"',
+            'r_driver = "590.44.01"',
+            ".minor_driver",
+            "newer than",
+        ),
+        (TOOLKIT, '"12.1"', '"5.0"', ".cc_max", "lower than cc_min"),
+        # One new line more is another text.
+        (GPU, '"9.0"', '"9.0\\n"', "gpu 'x9'.compute_capability", "isn't a compute capability"),
+        (RELEASE, '"580.999.01"', '"\uff15\uff18\uff10.1"', ".version", "isn't a driver version"),
+        (GPU, '"X9"', '"X\u202e9"', "gpu 'x9'.name", "control character"),
+        (GPU, '"X9"', f'"{"X" * 20_000}"', "gpu 'x9'.name", "has 20000 characters"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(
@@ -164,6 +238,7 @@ def test_a_wrong_value_is_named_with_its_place(
     error = refusal(tmp_path, text.replace(old, new, 1))
     assert place in error.place
     assert words in error.message
+    assert len(error.message) < 1000
 
 
 @pytest.mark.parametrize(
@@ -213,8 +288,10 @@ def test_folders_of_other_kinds_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
-    (tmp_path / "again").symlink_to(tmp_path)
-    assert "stands in" in refusal(tmp_path, GPU).message
+    for name in ("again", "and-again"):
+        (tmp_path / name).symlink_to(tmp_path)
+    with pytest.raises(InputError, match="it is a link to a folder that it is in"):
+        load(tmp_path)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -229,3 +306,92 @@ def test_a_file_checked_alone_is_in_what_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "one.toml"
     path.write_text(GPU, encoding="utf-8")
     assert "x9" in {gpu.id for gpu in check_folder(path).gpus}
+
+
+LINES = """# ours
+
+[[gpu]]
+id = "y1"
+name = '''
+[[gpu]]
+id = "not a table"
+'''
+
+[[distribution]]
+os_id = "debian"
+
+[[distribution.drivers]]
+id = "a"
+
+[[distribution.drivers]]
+id = "b"
+"flavour" = "open"
+
+[[gpu]]
+id = "x9"
+  fabric   = "nvswitch"
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "path", "line"),
+    [
+        ("gpu", 1, "", 3),
+        ("gpu", 1, ".name", 5),
+        ("gpu", 1, ".fabric", 3),
+        ("gpu", 2, ".fabric", 22),
+        ("gpu", 3, ".fabric", None),
+        ("distribution", 1, ".os_id", 11),
+        ("distribution", 1, ".drivers[0].id", 14),
+        ("distribution", 1, ".drivers[1].flavour", 18),
+        ("distribution", 1, ".drivers[1].route", 16),
+        ("distribution", 1, ".drivers[7].route", 10),
+        ("branch", 1, ".id", None),
+    ],
+)
+def test_the_line_of_a_key(kind: str, number: int, path: str, line: int | None) -> None:
+    assert line_of(LINES, kind, number, path) == line
+
+
+def test_an_error_names_the_line(tmp_path: Path) -> None:
+    error = refusal(tmp_path, DISTRIBUTION.replace('"dkms"', '"dmks"'))
+    assert error.place == "line 19, distribution 'debian'.drivers[0].route"
+    error = refusal(tmp_path, GPU + RELEASE.replace("endoflife", "endoflive"))
+    assert error.place == "line 17, release '580.999.01'.sources[0]"
+
+
+def test_an_overlap_is_the_fault_of_the_later_folder(tmp_path: Path) -> None:
+    """The range begins below the project's; the project's own data is not what is wrong."""
+    error = refusal(tmp_path, ARCHITECTURE.replace("0x4000, 0x40ff", "0x22c0, 0x2304"))
+    assert "already in a range of Hopper" in error.message
+
+
+def test_everything_else_is_still_there(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GPU, encoding="utf-8")
+    (tmp_path / "b.toml").write_text("[[gpu]\n", encoding="utf-8")
+    (tmp_path / "c.toml").write_text(
+        GPU.replace("x9", "b200").replace("23f0", "2901") + RELEASE, encoding="utf-8"
+    )
+    (tmp_path / "d.toml").mkdir()
+    found = survey(tmp_path)
+    assert [Path(error.file).name for error in found.problems] == ["d.toml", "b.toml", "c.toml"]
+    assert "x9" in found.entries["gpu"]
+    assert "580.999.01" in found.catalogue.releases
+    # What the wrong entry would have replaced is as it was.
+    assert found.entries["gpu"]["b200"] == {g.id: g for g in load().gpus}["b200"]
+    assert found.files["gpu", "x9"] == f"{tmp_path}/a.toml"
+
+
+def test_what_rests_on_a_wrong_entry_is_left_out_without_further_words(tmp_path: Path) -> None:
+    own = ARCHITECTURE.replace('sources = ["pciids"]', 'sources = ["nobody"]')
+    board = (
+        GPU.replace("supported", "required")
+        .replace("hopper", "next")
+        .replace('"9.0"', '"11.9"')
+        .replace("23f0", "4000")
+    )
+    (tmp_path / "a.toml").write_text(own + board, encoding="utf-8")
+    found = survey(tmp_path)
+    assert [error.place for error in found.problems] == ["line 10, architecture 'next'.sources[0]"]
+    assert "x9" not in found.entries["gpu"]
+    assert len(found.catalogue.gpus) == len(load().gpus)

@@ -435,10 +435,10 @@ def test_unseen_package_sources_are_told_to_a_person():
     assert not plan(make.context(make.fresh(), make.TARGET)).blocked
 
 
-def rhel_plan(version: str) -> Plan:
+def rhel_plan(version: str, os: str = "rhel") -> Plan:
     catalogue = load_catalogue()
     answers = Answers(
-        os=f"rhel:{version}", kernel=f"5.14.0-611.5.1.el{version}_7.x86_64", gpus=("h100",)
+        os=f"{os}:{version}", kernel=f"5.14.0-611.5.1.el{version}_7.x86_64", gpus=("h100",)
     )
     return examine(None, described(answers, catalogue), answers, catalogue).plan
 
@@ -459,7 +459,7 @@ def test_a_described_enterprise_linux_gets_epel_and_its_kernel_held_whole():
 
 def test_a_repository_whose_key_is_not_known_is_refused():
     with pytest.raises(RefusedError, match="fingerprint isn't known") as refusal:
-        rhel_plan("10")
+        rhel_plan("10", os="rocky")
     assert "/etc/gpu-bringup/profiles" in refusal.value.hint
 
 

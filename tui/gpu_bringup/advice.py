@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from gpu_bringup.model.target import Target
     from gpu_bringup.rules.subject import Board
 
-SHOWN = 6
-"""How many pieces of advice a person is told at once; JSON has all of them."""
-
 
 def _architecture(board: Board) -> str:
     if board.gpu is not None:
@@ -97,13 +94,9 @@ def advise(
         scenario: id of the scenario.
         entries: the catalogue's advice.
     """
-    fitting = [
-        item for item in entries if applies(item, target, boards, frameworks, scenario)
-    ]
+    fitting = [item for item in entries if applies(item, target, boards, frameworks, scenario)]
     # What was asked for by name comes before what holds for everybody.
-    return tuple(
-        sorted(fitting, key=lambda item: (item.priority, not item.frameworks, item.id))
-    )
+    return tuple(sorted(fitting, key=lambda item: (item.priority, not item.frameworks, item.id)))
 
 
 def without_effect(

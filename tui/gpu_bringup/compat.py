@@ -63,7 +63,9 @@ def assess(
             hint="Give it as uname -r prints it, such as 6.12.107+deb13-amd64.",
         )
     release = _release(catalogue, os)
-    target = target_kernel(kernel, family=release.family if release else "")
+    target = target_kernel(
+        kernel, family=release.family if release else "", abis=catalogue.kernel_abis
+    )
     if target.realtime:
         return _document(
             "unknown",

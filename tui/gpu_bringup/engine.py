@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpu_bringup.explain.finding import Explanation
     from gpu_bringup.hosts.base import Host
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.advice import Advice, NoEffect
     from gpu_bringup.model.answers import Answers
     from gpu_bringup.model.catalogue import Catalogue
     from gpu_bringup.model.facts import Facts
@@ -141,6 +142,52 @@ def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Re
     if facts is None or answers.driver or answers.flavour:
         return recommendation
     return prefer_installed(recommendation, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What to tell beside a recommendation."""
+
+    advice: tuple[Advice, ...]
+    """What is worth setting, most widely useful first."""
+    no_effect: tuple[NoEffect, ...]
+    """What is set on the host and does nothing."""
+
+    def to_json(self) -> dict[str, object]:
+        """The additive parts of ``recommend --json``."""
+        return {
+            "advice": [item.to_json() for item in self.advice],
+            "no_effect": [item.to_json() for item in self.no_effect],
+        }
+
+
+def tuning(
+    host: Host | None,
+    facts: Facts | None,
+    answers: Answers,
+    catalogue: Catalogue,
+    recommendation: Recommendation,
+) -> Tuning:
+    """Advice for the recommended target; settings of ``host`` (None: described) without effect."""
+    from gpu_bringup.advice import advise, without_effect
+    from gpu_bringup.facts.settings import observe as look_for
+    from gpu_bringup.model.unknown import Unknown
+    from gpu_bringup.rules.describe import boards_of
+
+    void = catalogue.void_settings
+    settings = look_for(host, {item.name for item in void}) if host is not None else ()
+    found: tuple[Advice, ...] = ()
+    if recommendation.chosen is not None:
+        boards = boards_of(facts, answers, catalogue)
+        framework = answers.framework.lower().partition(":")[0]
+        found = advise(
+            recommendation.chosen.target,
+            () if isinstance(boards, Unknown) else boards,
+            (framework,) if framework else (),
+            recommendation.chosen.target.scenario,
+            entries=catalogue.advice,
+        )
+    return Tuning(found, without_effect(settings, void))
 
 
 @dataclass(frozen=True, slots=True)

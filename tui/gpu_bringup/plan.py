@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.ladder import libraries, packages
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
 from gpu_bringup.ladder.view import later
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
-from gpu_bringup.model.plan import Plan, Step
+from gpu_bringup.model.plan import MadeFor, Plan, Step
+from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -207,6 +209,25 @@ def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tup
     return tuple(dict.fromkeys(texts))
 
 
+def _made_for(ctx: Context, steps: tuple[Step, ...]) -> MadeFor | None:
+    """What an exported plan must find again before it changes anything."""
+    system = ctx.facts.os
+    if isinstance(system, Unknown) or not steps:
+        return None
+    known = distribution(ctx.catalogue, system.id, system.version)
+    # The catalogue's "9" stands for every 9.x, whose packages the plan names alike.
+    version = known.version if known is not None else system.version
+    loads = not later(ctx) and any(step.rung in _RUNNING or step.reboot for step in steps)
+    return MadeFor(
+        os_id=system.id,
+        os_version=version,
+        os_name=system.name,
+        machine=ctx.machine,
+        kernels=tuple(release for release in ctx.releases if release),
+        running=loads,
+    )
+
+
 def make_plan(ctx: Context, report: LadderReport) -> Plan:
     """The steps that make every rung of ``report`` hold, in the order of the ladder.
 
@@ -233,4 +254,4 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))
     steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
     steps = _refreshed(ctx, steps)
-    return Plan(target, steps, _blocked(ctx, report, steps), first_boot)
+    return Plan(target, steps, _blocked(ctx, report, steps), first_boot, _made_for(ctx, steps))

@@ -72,6 +72,9 @@ class BoardIndex:
 
     def by_id(self, pci_id: str, subsystem: str = "") -> Gpu | None:
         """The board with that PCI id, from either table."""
+        slice_of = self._compact(pci_id, subsystem) if subsystem else None
+        if slice_of is not None and is_vgpu_name(slice_of.name):
+            return slice_of
         return self.listed(pci_id, subsystem) or self._compact(pci_id, subsystem)
 
     def by_name(self, name: str) -> Gpu | None:
@@ -151,9 +154,10 @@ class BoardIndex:
         for gpu in self._catalogue.gpus:
             for name in (gpu.id, gpu.name, *gpu.aliases, *gpu.pci_ids):
                 self._names.setdefault(plain(name), gpu)
-        for chip in self._catalogue.chips:
+        # Of several chips whose boards bear one name (GeForce GT 730) the newest is meant.
+        for chip in sorted(self._catalogue.chips, key=lambda item: item.pci_ranges, reverse=True):
             for key, (name, _) in _rows(chip.boards).items():
-                if f"10de:{key}" not in self._by_id:
+                if f"10de:{key}" not in self._by_id and not is_vgpu_name(name):
                     self._names.setdefault(plain(name), key)
 
 

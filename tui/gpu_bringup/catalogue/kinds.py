@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpu_bringup.model.advice import Advice, VoidSetting
 from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
@@ -60,4 +61,6 @@ KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "component_release": (ComponentRelease, ("component", "version")),
     "forward_compatibility": (ForwardCompatibility, ("toolkit",)),
     "base_image": (BaseImage, ("repository", "tag")),
+    "advice": (Advice, ("id",)),
+    "void_setting": (VoidSetting, ("name",)),
 }

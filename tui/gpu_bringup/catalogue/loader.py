@@ -105,6 +105,8 @@ def _catalogue(found: Found) -> Catalogue:
         ),
         chips=tuple(found.of("chip")),
         systems=tuple(found.of("system")),
+        advice=tuple(found.of("advice")),
+        void_settings=tuple(found.of("void_setting")),
     )
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_bringup.model.advice import Advice, VoidSetting
 from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
@@ -106,6 +107,29 @@ _MODULES = Words(("required", "supported", "unsupported"))
 _TYPES = Words(("lts", "production", "new-feature", "unknown"))
 
 RULES: dict[Any, dict[str, Rule]] = {
+    Advice: {
+        "id": _ID,
+        "topic": Words(
+            (
+                "driver",
+                "memory",
+                "precision",
+                "links",
+                "cpu",
+                "power",
+                "containers",
+                "sharing",
+                "health",
+            )
+        ),
+        "certainty": Words(("high", "medium", "low")),
+        "compute_capabilities": _CAPABILITY,
+        "cc_min": _CAPABILITY,
+        "cc_below": _CAPABILITY,
+        "frameworks": _ID,
+        "flavour": Words(("open", "proprietary")),
+    },
+    VoidSetting: {"name": Form(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")},
     Source: {"id": _ID, "url": _URL},
     Architecture: {
         "id": _ID,

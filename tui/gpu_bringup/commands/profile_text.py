@@ -82,6 +82,18 @@ def _scenario(scenario: Scenario, origin: Origin | None) -> None:
         show("  gpu-bringup profiles show guide NUMBER tells what holds now, why and whence.")
 
 
+def show_difference(scenario: Scenario | None) -> None:
+    """What the guide of 2024-25 named for a scenario and what holds now, below a recommendation."""
+    if scenario is None or not scenario.guide:
+        return
+    show()
+    show(paint("What the selection guide of 2024-25 named", "bold"))
+    show(wrap(f"{'named':<6} {scenario.guide}", 2))
+    show(wrap(f"{'now':<6} {scenario.guide_difference}", 2))
+    pins = scenario.guide_driver and "; recommend --pin guide judges it"
+    show(f"  claim by claim: gpu-bringup profiles show {scenario.id}{pins}")
+
+
 def show_guide(catalogue: Catalogue, documents: str) -> None:
     """Every claim of the guide with its verdict, those of the scenarios first."""
     show(paint(f"The selection guide of 2024-25, claim by claim ({documents})", "bold"))

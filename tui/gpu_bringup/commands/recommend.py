@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
+from gpu_bringup.commands.advice_text import print_advice, print_without_effect
 from gpu_bringup.commands.output import print_json
+from gpu_bringup.commands.profile_text import show_difference
 from gpu_bringup.commands.recommend_text import (
     print_changes,
     print_pinned,
@@ -37,10 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_pins(arguments, facts, answers, catalogue, pins)
     recommendation = engine.recommend(facts, answers, catalogue)
     document = recommendation.to_json()
+    host = engine.open_host(getattr(arguments, "host", None)) if facts is not None else None
+    tuning = engine.tuning(host, facts, answers, catalogue, recommendation)
+    document.update(tuning.to_json())
     explain = bool(getattr(arguments, "explain", False))
     as_json = bool(getattr(arguments, "json", False))
     if not as_json:
         print_recommendation(recommendation, brief=explain)
+        show_difference(catalogue.scenarios.get(recommendation.profile))
     if explain:
         reasons = engine.explain_choice(facts, answers, catalogue, recommendation)
         if as_json:
@@ -48,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print_table(reasons.table)
             print_changes(reasons, recommendation)
+    if not as_json:
+        print_advice(tuning.advice)
+        print_without_effect(tuning.no_effect)
     if as_json:
         print_json(document)
     return ExitCode.OK if recommendation.status == "recommended" else ExitCode.FAILED

@@ -101,7 +101,7 @@ class Scanner:
         if match is None:
             return
         groups = {name: value for name, value in match.groupdict().items() if value}
-        if rule.then:
+        if rule.sign.then:
             self._pending.append(
                 _Pending(rule, 0, number + rule.sign.within, [(number, text)], groups)
             )
@@ -116,7 +116,7 @@ class Scanner:
         for item in self._pending:
             if number > item.until:
                 continue
-            match = item.rule.then[item.place].search(text)
+            match = item.rule.following(item.place, item.groups).search(text)
             if match is None or (not place and number == item.lines[0][0]):
                 waiting.append(item)
                 continue
@@ -124,7 +124,7 @@ class Scanner:
             item.groups.update({k: v for k, v in match.groupdict().items() if v})
             item.place += 1
             item.until = number + item.rule.sign.within
-            if item.place == len(item.rule.then):
+            if item.place == len(item.rule.sign.then):
                 self._seen(item.rule, item.lines, item.groups)
             else:
                 waiting.append(item)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from gpu_bringup.failures.loader import BACK
 
 if sys.version_info >= (3, 11):
     from re import _constants as constants
@@ -35,7 +38,15 @@ class Rule:
     """Its place among the failure's signs."""
     sign: Sign
     first: re.Pattern[str]
-    then: tuple[re.Pattern[str], ...]
+
+    def following(self, place: int, groups: Mapping[str, str]) -> re.Pattern[str]:
+        """The pattern of the next line, with what the lines before have told filled in."""
+        return _compiled(BACK.sub(lambda m: re.escape(groups.get(m[1], "")), self.sign.then[place]))
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +109,7 @@ def compile_signs(failures: Mapping[str, Failure]) -> Rules:
                 failure.id,
                 number,
                 sign,
-                re.compile(sign.pattern, re.IGNORECASE),
-                tuple(re.compile(item, re.IGNORECASE) for item in sign.then),
+                _compiled(sign.pattern),
             )
             anchor, whole = (sign.anchor, False) if sign.anchor else anchor_of(sign.pattern)
             if not anchor:

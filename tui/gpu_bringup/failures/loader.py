@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BASES = ("thread", "source-code", "reproduced", "documented")
 FAMILIES = ("debian", "ubuntu", "rhel", "fedora", "suse", "amazon")
+BACK = re.compile(r"\(\?P=(\w+)\)")
+"""In ``then``: stands for what a named group of the lines before it has matched."""
 _REBOOT = ("no", "yes", "sometimes")
 
 
@@ -106,7 +108,7 @@ def _check(entry: Failure, name: str, place: str) -> None:
             raise fail(f"{sign.weight} isn't a weight from -1 to 1", name, f"{where}.weight")
         for pattern in (sign.pattern, *sign.then):
             try:
-                re.compile(pattern)
+                re.compile(BACK.sub("x", pattern))
             except re.error as error:
                 raise fail(f"{pattern!r} is no regular expression: {error}", name, where) from error
     for number, mend in enumerate(entry.repair):

@@ -10,7 +10,7 @@ from gpu_bringup.families import apt_sources, common
 from gpu_bringup.families.apt import Apt
 from gpu_bringup.families.apt_entry import Entry
 from gpu_bringup.families.base import Change, Family, SigningScheme
-from gpu_bringup.families.repository import apt_repository
+from gpu_bringup.families.repository import apt_repository, install_matching
 from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.model.unknown import Unknown
 
@@ -102,8 +102,10 @@ class DebianFamily:
     def install_following(
         self, package: DriverPackage, names: Sequence[str], kernels: Sequence[str]
     ) -> Change:
-        """Not needed here."""
-        return Change()
+        """By a script that reads the module package's version from dpkg's database."""
+        if not names or not package.kernel_package or "{kernel}" in package.kernel_package:
+            return Change()
+        return install_matching(self.manager, package.kernel_package, names)
 
     def repair_module(self, package: DriverPackage, release: str, facts: Facts) -> Change:
         """dkms again, or the package with the module again."""

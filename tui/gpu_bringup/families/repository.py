@@ -51,7 +51,7 @@ def install_matching(manager: PackageManager, module: str, names: Sequence[str])
     """Install ``names`` ("name=" for those that must match) in the version of ``module``.
 
     Which version a distribution's own module package has is known only once it is installed; a
-    POSIX script that travels with the plan reads it from the rpm database.
+    POSIX script that travels with the plan reads it from the package database.
     """
     usual = manager.install(())
     return Change(

@@ -31,6 +31,9 @@ _KERNEL_META = re.compile(
 )
 _GA_SERIES = {"22.04": (5, 15), "24.04": (6, 8), "26.04": (7, 0)}
 """Series that a release came with; later ones on it are its HWE line."""
+_HWE_FLAVOURS = ("generic", "generic-64k", "lowlatency", "lowlatency-64k", "nvidia", "nvidia-64k")
+"""Flavours whose later series have metas of their own (linux-image-nvidia-64k-hwe-24.04); those of
+clouds (aws, azure, gcp ...) roll under one name, and stay on the first series as -lts-24.04."""
 _NVIDIA_DISTRO = {"jammy": "ubuntu2204", "noble": "ubuntu2404", "resolute": "ubuntu2604"}
 
 
@@ -47,8 +50,9 @@ class UbuntuFamily(DebianFamily):
             return ""
         flavour, kernel = match["flavour"], upstream_kernel(release)
         first = _GA_SERIES.get(self.os.version)
-        if flavour == "generic" and kernel and first and (kernel.major, kernel.minor) > first:
-            return f"generic-hwe-{self.os.version}"
+        later = kernel is not None and first is not None and (kernel.major, kernel.minor) > first
+        if later and flavour in _HWE_FLAVOURS:
+            return f"{flavour}-hwe-{self.os.version}"
         return flavour
 
     def _line(self, release: str, facts: Facts) -> str:
@@ -98,10 +102,15 @@ class UbuntuFamily(DebianFamily):
     def fabric_packages(
         self, kind: str, branch: str, version: str, source: str = ""
     ) -> tuple[str, ...]:
-        """Ubuntu's own names carry the branch; those of NVIDIA's repository from R580 on don't."""
+        """Ubuntu's own names carry the branch; those of NVIDIA's repository from R580 on don't.
+
+        Ubuntu's archive keeps one version of each, and its fabric manager depends on
+        nvidia-kernel-common of exactly its version: with a driver that comes from there apt itself
+        sees to it, and a version in the name would only fail once the archive has moved on.
+        """
         if source == "nvidia-repository":
             return DebianFamily.fabric_packages(self, kind, branch, version)
-        return fabric_names(kind, f"-{branch}", version)
+        return fabric_names(kind, f"-{branch}", "" if source == "distribution" else version)
 
     def _known(self, components: Sequence[str]) -> tuple[str, ...]:
         return tuple(components)

@@ -158,6 +158,12 @@ _WHY_SAME = (
 )
 
 
+def floating(package: DriverPackage) -> bool:
+    """Is the driver that gets installed the newest of its branch, whichever that is by then?"""
+    # "nvidia-driver-pinning-580" is a package; a module stream has a colon and is none.
+    return not package.version and any(":" not in name for name in package.pin)
+
+
 def _following(
     ctx: Context, step: Step, package: DriverPackage, names: tuple[str, ...]
 ) -> Step | None:
@@ -195,7 +201,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         return ()
     source = target.package.source if target is not None else ""
     names = ctx.family.fabric_packages(need, branch_of(version), version, source)
-    sure = target is None or target.package.branch_certain
+    # A pin keeps a branch, not a version: what is installed is the newest of it by then.
+    sure = target is None or (target.package.branch_certain and not floating(target.package))
     step = install_step(
         ctx,
         "fabric-software",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpu_bringup.families.common import fabric_components
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.steps import change_step, refresh_step
@@ -57,15 +58,22 @@ def needed_repository(ctx: Context) -> PackageRepository | None:
     return repository
 
 
+def _components(ctx: Context) -> tuple[str, ...]:
+    """Archive components of the target's driver and of its fabric software."""
+    target = ctx.target
+    if target is None or ctx.family is None:
+        return ()
+    more = fabric_components(ctx.family.id, target.fabric, target.package.source)
+    return tuple(dict.fromkeys((*target.package.components, *more)))
+
+
 def needed_components(ctx: Context) -> tuple[str, ...]:
     """Archive components that the target needs and that are off."""
     if ctx.target is None or ctx.family is None or ctx.target.source_kind == "local":
         return ()
     if isinstance(ctx.facts.packages.repositories, Unknown):
         return ()
-    return ctx.family.missing_components(
-        ctx.facts.packages.repositories, ctx.target.package.components
-    )
+    return ctx.family.missing_components(ctx.facts.packages.repositories, _components(ctx))
 
 
 def unseen_components(ctx: Context) -> tuple[str, ...]:
@@ -75,7 +83,7 @@ def unseen_components(ctx: Context) -> tuple[str, ...]:
         return ()
     if not isinstance(ctx.facts.packages.repositories, Unknown):
         return ()
-    return ctx.family.missing_components((), target.package.components)
+    return ctx.family.missing_components((), _components(ctx))
 
 
 def _unseen_change(ctx: Context) -> Change | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
+from gpu_bringup.model.advice import Advice, VoidSetting
 from gpu_bringup.model.boards import Chip, System
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.guide import GuideClaim, Origin
@@ -469,6 +470,10 @@ class Catalogue:
         # It is large and never changes: what was worked out from one may be kept by its identity.
         return id(self)
 
+    advice: tuple[Advice, ...] = ()
+    """Tuning advice."""
+    void_settings: tuple[VoidSetting, ...] = ()
+    """Environment variables that nothing reads."""
 
 
 @dataclass(frozen=True, slots=True)

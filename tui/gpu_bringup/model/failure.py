@@ -21,7 +21,8 @@ class Sign:
     """Belief that the failure is there when this is all that is seen: 0 to 1. Negative: a sign of a
     look-alike, which takes that share of the belief away."""
     then: tuple[str, ...] = ()
-    """Patterns that must follow, in this order, each within ``within`` lines of the one before."""
+    """Patterns that must follow, in this order, each within ``within`` lines of the one before;
+    ``(?P=name)`` stands for what a named group before it matched."""
     within: int = 4
     """Lines."""
     anchor: str = ""

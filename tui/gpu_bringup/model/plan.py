@@ -147,6 +147,42 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeFor:
+    """The host that a plan was made for, as far as an exported plan can tell it from another."""
+
+    os_id: str
+    """ID of its os-release."""
+    os_version: str
+    """VERSION_ID, or the first part of it that matters ("9" for 9.8)."""
+    os_name: str = ""
+    machine: str = ""
+    """As ``uname -m`` gives it; empty: not known."""
+    kernels: tuple[str, ...] = ()
+    """Kernel releases that must be installed."""
+    running: bool = True
+    """One of them must be the running one: steps load the driver into it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "os": {"id": self.os_id, "version": self.os_version, "name": self.os_name},
+            "machine": self.machine or None,
+            "kernels": list(self.kernels),
+            "running": self.running,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> MadeFor:
+        return cls(
+            os_id=data["os"]["id"],
+            os_version=data["os"]["version"],
+            os_name=data["os"]["name"],
+            machine=data["machine"] or "",
+            kernels=tuple(data["kernels"]),
+            running=bool(data["running"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     target: dict[str, Any]
     """The target as ``Target.to_json`` gives it."""
@@ -155,6 +191,8 @@ class Plan:
     """Why some broken rung has no step here (a thing only a person can do)."""
     first_boot: tuple[str, ...] = ()
     """Rungs that can only be seen when the prepared kernel runs."""
+    made_for: MadeFor | None = None
+    """The host; None: not known, or of no account."""
 
     @property
     def empty(self) -> bool:
@@ -175,13 +213,16 @@ class Plan:
             "steps": [step.to_json() for step in self.steps],
             "blocked": list(self.blocked),
             "first_boot": list(self.first_boot),
+            **({"made_for": self.made_for.to_json()} if self.made_for else {}),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
+        made_for = data.get("made_for")
         return cls(
             target=data["target"],
             steps=tuple(Step.from_json(item) for item in data["steps"]),
             blocked=tuple(data.get("blocked", ())),
             first_boot=tuple(data.get("first_boot", ())),
+            made_for=MadeFor.from_json(made_for) if made_for else None,
         )

@@ -1,9 +1,8 @@
 """Does a driver's module build on a kernel? One place for the rules and for ``compat``.
 
 The order of truth: a trial build or install on this host (exact package version, exact release) >
-a build in the catalogue (exact driver, flavour and kernel) > API changes that were taken over into
-long-term kernels > the newest kernel that a release is known for. What is decided above is not
-contradicted below.
+a build in the catalogue (exact driver, flavour and kernel) > changes of the kernel's API > the newest
+kernel that a release is known for. What is decided above is not contradicted below.
 """
 
 from __future__ import annotations
@@ -33,17 +32,23 @@ def judge(
 
     Measured results end the matter; what a lower source says against them is left out.
     """
-    from_host = _from_host(module, kernel, evidence)
-    measured = from_host or _from_catalogue(catalogue, module, kernel)
+    predicted = predict(catalogue, module, kernel)
+    measured = _from_host(module, kernel, evidence) or _from_catalogue(
+        catalogue, module, kernel, predicted[0]
+    )
+    if measured is None:
+        return predicted
+    return (measured, *(f for f in predicted if f.verdict is measured.verdict))
+
+
+def predict(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> tuple[Finding, ...]:
+    """What follows without anybody's build of exactly this, the decisive finding first."""
     rest = [*breaks(catalogue, module, kernel), limit(catalogue, module, kernel)]
-    if measured is not None:
-        agreeing = [f for f in rest if f.verdict is measured.verdict]
-        return (measured, *agreeing)
     # A change that the driver copes with doesn't prove that it builds: the limit speaks first.
     order = {Verdict.VIOLATED: 0, Verdict.UNKNOWN: 1, Verdict.OK: 2}
 
     def place(finding: Finding) -> tuple[int, bool]:
-        limit_first = finding.verdict is Verdict.OK or bool(kernel.vendor)
+        limit_first = finding.verdict is Verdict.OK
         return order[finding.verdict], limit_first and finding.rule != "driver-kernel"
 
     return tuple(sorted(rest, key=place))
@@ -85,32 +90,61 @@ def _same_kernel(build: Build, kernel: TargetKernel) -> bool:
 
 def _same_package(build: Build, module: Module) -> bool:
     """A result for one distribution's package says nothing of another package of that version."""
-    if not build.package:
-        return not module.patched
     if module.package is None:
         return True
+    if not build.package:
+        return not module.patched
     if not module.patched:
         return False
     words = build.package.replace("=", " ").split()
     return module.package.package_version in words or not module.package.package_version
 
 
-def _from_catalogue(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> Finding | None:
-    for build in catalogue.builds:
-        if (
-            build.driver != module.driver
-            or build.flavour is not module.flavour
-            or not _same_kernel(build, kernel)
-            or not _same_package(build, module)
-        ):
-            continue
-        name = f"{module.label}" + (f" ({build.package})" if build.package else "")
-        sources = urls(catalogue, build.sources)
-        if build.passed:
-            detail = f"{name} was built on Linux {build.kernel}: it passed."
-            return Finding("measured-build", Verdict.OK, "measured", detail, sources)
-        detail = f"{name} was built on Linux {build.kernel}: it failed with “{build.error}”."
-        return Finding(
-            "measured-build", Verdict.VIOLATED, "measured", detail, sources, first_error=build.error
-        )
-    return None
+def _from_catalogue(
+    catalogue: Catalogue, module: Module, kernel: TargetKernel, predicted: Finding
+) -> Finding | None:
+    """The build of exactly this, or what builds of a distribution's patched packages say of it."""
+    fitting = [
+        build
+        for build in catalogue.builds
+        if build.driver == module.driver
+        and build.flavour is module.flavour
+        and _same_kernel(build, kernel)
+        and _same_package(build, module)
+    ]
+    own = [build for build in fitting if not build.package]
+    if own or module.package is not None:
+        return _told(catalogue, module, own or fitting)
+    if not fitting:
+        return None
+    passed = {build.passed for build in fitting}
+    if len(passed) == 1 and (passed == {False} or predicted.verdict is not Verdict.VIOLATED):
+        return _told(catalogue, module, fitting)
+    # Patched packages build where NVIDIA's own release doesn't: which of them is meant?
+    words = "; ".join(
+        f"{build.package} {'builds' if build.passed else f'fails with “{build.error}”'}"
+        for build in fitting
+    )
+    detail = (
+        f"That depends on the package. On {kernel.label}, {words}. Of NVIDIA's own release: "
+        f"{predicted.detail} Name the package's version as the driver (such as "
+        f"{fitting[0].package.split()[-1]}) to be told of it."
+    )
+    sources = urls(catalogue, [source for build in fitting for source in build.sources])
+    return Finding("measured-build", Verdict.UNKNOWN, "none", detail, sources)
+
+
+def _told(catalogue: Catalogue, module: Module, builds: Sequence[Build]) -> Finding | None:
+    """The first that failed decides, else the first of all; None: there is none."""
+    build = next((b for b in builds if not b.passed), builds[0] if builds else None)
+    if build is None:
+        return None
+    name = f"{module.label}" + (f" ({build.package})" if build.package else "")
+    sources = urls(catalogue, build.sources)
+    if build.passed:
+        detail = f"{name} was built on Linux {build.kernel}: it passed."
+        return Finding("measured-build", Verdict.OK, "measured", detail, sources)
+    detail = f"{name} was built on Linux {build.kernel}: it failed with “{build.error}”."
+    return Finding(
+        "measured-build", Verdict.VIOLATED, "measured", detail, sources, first_error=build.error
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.answers import Answers, SourceKind
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@lru_cache(maxsize=256)
 def newest_release(catalogue: Catalogue, branch: str) -> str:
     """The newest release of a branch on record; empty: none."""
     versions = [version for version in catalogue.releases if branch_of(version) == branch]

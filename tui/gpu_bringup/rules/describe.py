@@ -102,7 +102,9 @@ def _detected(device: PciDevice, facts: Facts, catalogue: Catalogue) -> Board:
         board.name,
     )
     if device.vgpu is True or is_vgpu_name(name):
-        return replace(board, name=name if is_vgpu_name(name) else f"{board.name} (vGPU)", vgpu=True)
+        return replace(
+            board, name=name if is_vgpu_name(name) else f"{board.name} (vGPU)", vgpu=True
+        )
     return board
 
 

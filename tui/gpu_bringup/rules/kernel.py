@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Reason
@@ -18,7 +19,11 @@ PREDICTIONS = ("measured-build", "stable-break", "driver-kernel")
 
 def findings(subject: Subject, candidate: Candidate, kernel: TargetKernel) -> tuple[Finding, ...]:
     module = Module(candidate.version, candidate.flavour, candidate.package)
-    return judge(subject.catalogue, module, kernel, subject.evidence)
+    return _judge(subject.catalogue, module, kernel, subject.evidence)
+
+
+_judge = lru_cache(maxsize=4096)(judge)
+"""Three places ask for each candidate, and the hosts of a fleet share their kernels."""
 
 
 def builds(subject: Subject, candidate: Candidate) -> Iterator[Reason]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Verdict
@@ -20,6 +21,7 @@ _OLDEST = ((555, "4.15"), (495, "3.10"), (0, "2.6.32"))
 """(first branch, oldest kernel that its makefile accepts), by the README and the release notes of
 470, 495.44, 525 to 550, 555.42.02 and 595.45.04 (source "nvidia-readme")."""
 
+
 def _within(kernel: UpstreamKernel, newest: str) -> bool | None:
     """Is the kernel not newer than ``newest`` ("6.12" or "6.6.14")? None: its sublevel decides."""
     key = driver_key(newest)
@@ -29,6 +31,7 @@ def _within(kernel: UpstreamKernel, newest: str) -> bool | None:
     return None if kernel.sublevel is None else kernel.sublevel <= key[2]
 
 
+@lru_cache(maxsize=1024)
 def _rows(catalogue: Catalogue, module: Module) -> tuple[KernelLimit | None, KernelLimit | None]:
     """(the newest entry not newer than the driver, the next newer one), of its branch and flavour."""
     branch, key = branch_of(module.driver), driver_key(module.driver)

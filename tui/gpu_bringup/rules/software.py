@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.versions import driver_key
@@ -10,7 +11,7 @@ from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpu_bringup.model.catalogue import Toolkit
+    from gpu_bringup.model.catalogue import Catalogue, Toolkit
     from gpu_bringup.model.target import Reason
 
 
@@ -28,10 +29,15 @@ def cuda_bounds(subject: Subject) -> tuple[str, str, str, str]:
     return first, first_board, last, last_board
 
 
-def served_natively(subject: Subject, version: str) -> list[Toolkit]:
+def served_natively(subject: Subject, version: str) -> tuple[Toolkit, ...]:
     """Toolkits whose full feature set the driver version provides, newest first."""
-    served = [t for t in subject.catalogue.toolkits if driver_key(t.driver) <= driver_key(version)]
-    return sorted(served, key=lambda t: driver_key(t.version), reverse=True)
+    return _served(subject.catalogue, version)
+
+
+@lru_cache(maxsize=512)
+def _served(catalogue: Catalogue, version: str) -> tuple[Toolkit, ...]:
+    served = [t for t in catalogue.toolkits if driver_key(t.driver) <= driver_key(version)]
+    return tuple(sorted(served, key=lambda t: driver_key(t.version), reverse=True))
 
 
 def choose_toolkit(subject: Subject, version: str) -> Toolkit | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calendar import month_name
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.answers import Answers, SourceKind
@@ -166,6 +167,11 @@ def urls(catalogue: Catalogue, ids: Iterable[str]) -> tuple[str, ...]:
 
     Sources of names and of figures (memory, bandwidth) say nothing for a rule, and are left out.
     """
+    return _urls(catalogue, tuple(ids))
+
+
+@lru_cache(maxsize=4096)
+def _urls(catalogue: Catalogue, ids: tuple[str, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for source_id in ids:
         source = catalogue.sources.get(source_id)

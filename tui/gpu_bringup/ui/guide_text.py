@@ -42,6 +42,15 @@ def difference(scenario: Scenario | None) -> Content:
     )
 
 
+def difference_line(scenario: Scenario | None) -> str:
+    """What the guide named, in a line that fits 80 columns; empty: nothing to say."""
+    if scenario is None or not scenario.guide:
+        return ""
+    kernels = tr(" or ").join(scenario.guide_kernel)
+    named = scenario.guide_driver + (tr(" on {kernels}").format(kernels=kernels) if kernels else "")
+    return tr("guide of 2024-25: {named}; g: what holds now").format(named=named or scenario.guide)
+
+
 def guide_detail(scenario: Scenario, catalogue: Catalogue) -> Detail:
     """Every claim of the guide on such a server, with what holds now, why and whence."""
     return Detail(

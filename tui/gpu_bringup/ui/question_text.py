@@ -14,7 +14,7 @@ from gpu_bringup.model.answers import SourceKind
 from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.recommend import validate_answers
 from gpu_bringup.summary import host_json
-from gpu_bringup.ui.guide_text import difference, origin_note
+from gpu_bringup.ui.guide_text import difference, difference_line, origin_note
 from gpu_bringup.ui.screens.choose import Way
 from gpu_bringup.ui.state import Wizard
 
@@ -41,6 +41,8 @@ class Question:
     """What was typed before."""
     guide: Content | str = ""
     """What a guide named here, and what holds now; empty: nothing to say."""
+    changed: str = ""
+    """The same in a line."""
 
 
 def questions(wizard: Wizard) -> tuple[Question, ...]:
@@ -85,6 +87,7 @@ def _scenario(wizard: Wizard) -> Question:
         wizard.answers.scenario,
         tuple(Way(item.id, item.title, _about(wizard, item)) for item in scenarios.values()),
         guide=difference(chosen),
+        changed=difference_line(chosen),
     )
 
 

@@ -37,6 +37,7 @@ class _Row:
                 Content.assemble((f"{number}  {question.title}", "bold")),
                 Content.assemble("   ", (f"> {question.answer}", "$text-accent")),
                 Content.styled(f"   {question.about}", MUTED),
+                *([Content.styled(f"   {question.changed}", MUTED)] if question.changed else []),
                 Content(""),
             ]
         )

@@ -54,7 +54,7 @@ class Ways(MarkedList):
     def _line(number: int, way: Way, width: int, brief: bool) -> Content:
         line = Content.assemble((f"{number}  ", "bold"), way.label)
         # Wrapped here, so that what follows stands below the label and not below its number.
-        room = max(30, min(width, 96) - 10)
+        room = max(30, min(width, 96) - 15)
         for row in () if brief else textwrap.wrap(way.about, room):
             line += Content.styled(f"\n   {row}", MUTED)
         return line

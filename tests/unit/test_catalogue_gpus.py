@@ -25,6 +25,7 @@ from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.catalogue import Catalogue, DriverPackage
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.versions import branch_of, driver_key
+from gpu_bringup.recommend import recommend
 from gpu_bringup.rules.describe import board_by_id, named_board
 from gpu_bringup.rules.gpu import first_driver, gpu_branch, gpu_flavour, gpu_release
 from gpu_bringup.rules.subject import Board, Candidate, Subject
@@ -329,3 +330,42 @@ def test_unlisted_ids_are_placed_by_their_block(catalogue: Catalogue) -> None:
     ):
         place = architecture_of(catalogue, pci_id)
         assert (place.id if place else None) == architecture, pci_id
+
+
+OS = ("debian:12", "debian:13", "ubuntu:22.04", "ubuntu:24.04", "rhel:8", "rhel:9")
+
+
+@pytest.mark.parametrize("system", OS)
+def test_what_is_recommended_drives_the_board_by_nvidias_lists(
+    catalogue: Catalogue, lists: dict[str, Any], system: str
+) -> None:
+    """For every board that a list names: a branch whose list has it, in a flavour that it takes."""
+    by_branch: dict[str, set[str]] = {}
+    for version, lines in lists["listed"].items():
+        by_branch.setdefault(branch_of(version), set()).update(ids(lines))
+    newest_open = set(ids(lists["open"]["615.71.09"])) | set(ids(lists["open"]["595.99.02"]))
+    legacy = {i: b for b, lines in lists["legacy"].items() for i in ids(lines)}
+    every = set().union(*by_branch.values()) | set(legacy)
+    figures: Counter[str] = Counter()
+    wrong = []
+    for pci_id in sorted(every):
+        answers = Answers(gpus=(pci_id,), os=system)
+        chosen = recommend(None, answers, catalogue).chosen
+        figures["recommended" if chosen else "refused"] += 1
+        if chosen is None:
+            if pci_id in newest_open:
+                wrong.append((pci_id, "refused"))
+            continue
+        version, flavour = chosen.target.driver.version, chosen.target.driver.flavour
+        branch = branch_of(version)
+        # Releases newer than the lists that were read follow the newest of them.
+        listed = by_branch.get(branch, newest_open if int(branch) > 615 else None)
+        ended = pci_id in legacy and int(branch) > int(legacy[pci_id])
+        unlisted = listed is not None and pci_id not in listed and pci_id in newest_open
+        closed_only = flavour is Flavour.OPEN and pci_id in legacy
+        open_only = flavour is not Flavour.OPEN and int(pci_id[5:], 16) >= 0x2900
+        if ended or unlisted or closed_only or open_only:
+            wrong.append((pci_id, version, flavour.value))
+    print(system, dict(figures), "wrong", len(wrong))
+    assert wrong == []
+    assert figures["recommended"] > 400

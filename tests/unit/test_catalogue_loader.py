@@ -178,7 +178,7 @@ def test_what_the_cases_below_are_made_of_is_right(tmp_path: Path, text: str) ->
         (BREAK, '"580", "all"', '"58", "all"', ".fixed[0]", "there is no driver branch '58'"),
         (ARCHITECTURE, "0x4000", "0x5000", "pci_ranges[0]", "no range of device ids"),
         (ARCHITECTURE, "0x4000, 0x40ff", "0x23f0, 0x24ff", "pci_ranges[0]", "already in a range"),
-        (ARCHITECTURE, '"620"', '"62"', "architecture 'next'.first_branch", "a driver branch"),
+        (ARCHITECTURE, '"620"', '"62"', "architecture 'next'.first_branch", "driver branch"),
         (
             ARCHITECTURE,
             '"620"',
@@ -357,7 +357,7 @@ def test_an_error_names_the_line(tmp_path: Path) -> None:
     error = refusal(tmp_path, DISTRIBUTION.replace('"dkms"', '"dmks"'))
     assert error.place == "line 19, distribution 'debian'.drivers[0].route"
     error = refusal(tmp_path, GPU + RELEASE.replace("endoflife", "endoflive"))
-    assert error.place == "line 17, release '580.999.01'.sources[0]"
+    assert error.place == "line 18, release '580.999.01'.sources[0]"
 
 
 def test_an_overlap_is_the_fault_of_the_later_folder(tmp_path: Path) -> None:

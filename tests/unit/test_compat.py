@@ -15,7 +15,10 @@ def test_a_measured_failure_gives_its_error() -> None:
     assert (document["verdict"], document["basis"]) == ("fails", "measured")
     assert document["first_error"] == "too few arguments"
     assert document["sources"] == ["https://docs.example.org/doc"]
-    assert set(document) == {"schema", "verdict", "basis", "detail", "first_error", "sources"}
+    assert set(document) == {
+        *("schema", "verdict", "basis", "detail", "first_error", "sources", "flavours")
+    }
+    assert document["flavours"] == {"open": {"verdict": "fails", "basis": "measured"}}
 
 
 def test_a_documented_break() -> None:
@@ -45,7 +48,7 @@ def test_a_vendor_kernel_is_said_first() -> None:
 def test_without_a_flavour_one_failing_flavour_is_told_with_the_other() -> None:
     document = assess(CATALOGUE, "550.163.01", "6.12.107+deb13-amd64")
     assert document["verdict"] == "fails"
-    assert "proprietary modules: builds" in document["detail"]
+    assert "proprietary modules build" in document["detail"]
     assert "--flavour proprietary" in document["detail"]
     closed = assess(CATALOGUE, "550.163.01", "6.12.107+deb13-amd64", CLOSED)
     assert (closed["verdict"], closed["basis"]) == ("builds", "measured")

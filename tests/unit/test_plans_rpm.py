@@ -176,6 +176,7 @@ def faults(case: PlanCase, plan: Plan, catalogue: Catalogue) -> list[str]:
     names = installed(plan)
     found += [f"no package name: {name}" for name in names if not valid(name, zypper)]
     found += headers_faults(case, names, zypper)
+    found += source_faults(case, plan)
     driver = plan.target["driver"]
     version, flavour = driver["version"], driver["flavour"]
     modules = [name for name in names if MODULE.search(name)]
@@ -203,6 +204,66 @@ def faults(case: PlanCase, plan: Plan, catalogue: Catalogue) -> list[str]:
 MODULE = re.compile(
     r"^(?:kmod-(?:64k-)?nvidia|nvidia-open-kmod|nvidia-open-driver-G0|nvidia-driver-G0|nvidia-open$)"
 )
+
+
+STREAM = {"open": "-open", "proprietary": "-dkms"}
+
+
+def source_faults(case: PlanCase, plan: Plan) -> list[str]:
+    """Repositories, module streams and locks that don't fit this system."""
+    found: list[str] = []
+    os_id, _, version = case.os.partition(":")
+    number = version.partition(".")[0]
+    driver = plan.target["driver"]
+    arm = "aarch64" in case.kernel or case.kernel.endswith("64kb")
+    suse = {"15": "opensuse15" if os_id == "opensuse-leap" else "sles15", "16": "suse16"}
+    distro = {
+        "fedora": f"fedora{number}", "amzn": f"amzn{number}", "sles": suse.get(number),
+        "opensuse-leap": suse.get(number),
+    }.get(os_id, f"rhel{number}")  # fmt: skip
+    lines = [" ".join(c.argv) for step in plan.steps for c in step.commands]
+    place = f"/cuda/repos/{distro}/{'sbsa' if arm else 'x86_64'}/"
+    texts = [
+        item.content for step in plan.steps for item in step.writes if "baseurl=" in item.content
+    ]
+    for text in (*texts, *(line for line in lines if "/cuda/repos/" in line)):
+        if "/cuda/repos/" in text and place not in text:
+            found.append(f"a repository of another system than {place}")
+    found += ["a repository without its check" for text in texts if "gpgcheck=1" not in text]
+    streams = [line for line in lines if " module enable " in line]
+    modular = number in ("8", "9", "2023") and os_id not in ("sles", "opensuse-leap")
+    kind = plan.target["source"]["kind"]
+    wanted = f"nvidia-driver:{driver['branch']}{STREAM[driver['flavour']]}"
+    if modular and kind != "distribution" and [s.split()[-1] for s in streams] != [wanted]:
+        found.append(f"module stream {streams} instead of {wanted}")
+    if streams and not modular:
+        found.append("module streams where there are none")
+    locks = [i for i, line in enumerate(lines) if "versionlock add" in line]
+    tool = [i for i, line in enumerate(lines) if "python3-dnf-plugin-versionlock" in line]
+    if locks and os_id != "fedora" and (not tool or tool[0] > locks[0]):
+        found.append("versionlock before its plugin is there")
+    if any("subscription-manager" in line for line in lines) and os_id != "rhel":
+        found.append("subscription-manager outside of RHEL")
+    if any("config-manager --set-enabled" in line for line in lines) and os_id == "rhel":
+        found.append("config-manager on a subscribed RHEL")
+    found += [
+        f"asks something: {line}"
+        for line in lines
+        if line.startswith(("dnf ", "zypper "))
+        and not line.startswith(("dnf -y ", "zypper --non-interactive "))
+        and "config-manager" not in line
+    ]
+    flavour = case.kernel.rpartition("-")[2]
+    found += [
+        f"{name} on a {flavour} kernel"
+        for name in installed(plan)
+        if "-kmp-" in name and not name.endswith(f"-kmp-{flavour}")
+    ]
+    driver_step = next((i for i, step in enumerate(plan.steps) if step.id == "driver"), -1)
+    hold = next((i for i, step in enumerate(plan.steps) if step.id == "hold-set"), len(plan.steps))
+    if hold < driver_step:
+        found.append("held before it is installed")
+    return found
 
 
 def base(name: str) -> str:

@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan = add("plan", "the steps that would be taken", as_json, wish)
     plan.add_argument(
         "--format",
-        choices=("text", "json", "shell", "markdown", "ansible"),
+        choices=("text", "json", "shell", "markdown", "ansible", "gpu-operator", "container"),
         default="text",
         help="how to write the plan (default: text)",
     )

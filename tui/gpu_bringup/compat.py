@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import InputError
+from gpu_bringup.model.catalogue import DriverPackage
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.versions import branch_of, upstream_kernel
@@ -13,15 +14,21 @@ from gpu_bringup.rules.buildable import judge
 from gpu_bringup.rules.describe import find_distribution, nearest, pinned_driver
 from gpu_bringup.rules.finding import Finding, Module
 from gpu_bringup.rules.release import target_kernel
+from gpu_bringup.rules.subject import urls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, DriverPackage
+    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease
     from gpu_bringup.model.trial import BuildEvidence
     from gpu_bringup.rules.subject import TargetKernel
 
 _WORDS = {Verdict.OK: "builds", Verdict.VIOLATED: "fails", Verdict.UNKNOWN: "unknown"}
+_VERBS = {
+    Verdict.OK: "build",
+    Verdict.VIOLATED: "fail",
+    Verdict.UNKNOWN: "are another matter, and not known",
+}
 _BASES = {"host": "measured"}
 
 
@@ -36,7 +43,7 @@ def assess(
     """Say whether a driver's modules build on a kernel.
 
     Args:
-        driver: exact version ("580.178.04").
+        driver: exact version ("580.178.04"), or of a distribution's package ("550.163.01-5.1").
         kernel: release as ``uname -r`` prints it.
         flavour: None judges every flavour that the branch has; it "builds" only if all do.
         os: "debian:13": which distribution's kernel it is, and whose package may carry patches.
@@ -44,18 +51,20 @@ def assess(
 
     Returns:
         The document of ``compat --json``: verdict "builds", "fails" or "unknown"; basis "measured",
-        "documented", "inferred" or "none".
+        "documented", "inferred" or "none"; ``flavours`` has both for each kind of modules.
 
     Raises:
         InputError: no driver version, no kernel release, an unknown system.
     """
-    driver = pinned_driver(driver)
-    if not re.match(r"^\d{3}(\.\d+){1,2}$", driver):
+    named = pinned_driver(driver)
+    match = re.match(r"^(\d{3}(?:\.\d+){1,2})(-[A-Za-z0-9.+~]+)?$", named)
+    if match is None:
         raise InputError(
             f"{driver!r} is no driver version",
             place="--driver",
             hint="Give one such as 580.178.04.",
         )
+    version, revision = match[1], named if match[2] else ""
     if upstream_kernel(kernel) is None:
         raise InputError(
             f"{kernel!r} is no kernel release",
@@ -73,10 +82,10 @@ def assess(
             f"{kernel} is a PREEMPT_RT kernel: DKMS leaves it out, and NVIDIA doesn't support it.",
         )
     results = [
-        (each, _judged(catalogue, driver, each, target, release, evidence))
-        for each in ([flavour] if flavour is not None else _flavours(catalogue, driver))
+        (each, _judged(catalogue, version, revision, each, target, release, evidence))
+        for each in ([flavour] if flavour is not None else _flavours(catalogue, version))
     ]
-    return _combine(results, driver, target)
+    return _combine(results)
 
 
 def _release(catalogue: Catalogue, os: str | None) -> DistributionRelease | None:
@@ -97,13 +106,24 @@ def _flavours(catalogue: Catalogue, driver: str) -> tuple[Flavour, ...]:
 def _judged(
     catalogue: Catalogue,
     driver: str,
+    revision: str,
     flavour: Flavour,
     kernel: TargetKernel,
     release: DistributionRelease | None,
     evidence: Sequence[BuildEvidence],
 ) -> tuple[Finding, ...]:
-    package = _package(release, driver, flavour)
-    return judge(catalogue, Module(driver, flavour, package), kernel, evidence)
+    branch = catalogue.branches.get(branch_of(driver))
+    if branch is not None and flavour not in branch.flavours:
+        others = " and ".join(f"the {each.value} ones" for each in branch.flavours)
+        detail = f"R{branch.id} has no {flavour.value} modules, only {others}."
+        sources = urls(catalogue, branch.sources)
+        return (Finding("driver-kernel", Verdict.VIOLATED, "documented", detail, sources),)
+    if revision:
+        package: DriverPackage | None = _revision(driver, revision, flavour)
+    else:
+        package = _package(release, driver, flavour)
+    packaged = package is None and release is not None and release.family == "debian"
+    return judge(catalogue, Module(driver, flavour, package, packaged), kernel, evidence)
 
 
 def _package(
@@ -116,9 +136,28 @@ def _package(
     return None
 
 
-def _combine(
-    results: list[tuple[Flavour, tuple[Finding, ...]]], driver: str, kernel: TargetKernel
-) -> dict[str, Any]:
+def _revision(driver: str, revision: str, flavour: Flavour) -> DriverPackage:
+    """A distribution's package of exactly this version, wherever it comes from."""
+    name = "nvidia-open-kernel-dkms" if flavour is Flavour.OPEN else "nvidia-kernel-dkms"
+    return DriverPackage(
+        id=revision,
+        source="distribution",
+        branch=branch_of(driver),
+        version=driver,
+        package_version=revision,
+        flavour=flavour,
+        route="dkms",
+        kernel_package=name,
+        packages=(name,),
+        components=(),
+        repository="",
+        pin=(),
+        module_names=(),
+        sources=(),
+    )
+
+
+def _combine(results: list[tuple[Flavour, tuple[Finding, ...]]]) -> dict[str, Any]:
     heads = [(flavour, found[0]) for flavour, found in results]
     for verdict in (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.OK):
         deciding = [(flavour, head) for flavour, head in heads if head.verdict is verdict]
@@ -131,12 +170,28 @@ def _combine(
     others = [(flavour, head) for flavour, head in heads if head.verdict is not verdict]
     for flavour, head in others:
         detail += (
-            f" The {flavour.value} modules: {_WORDS[head.verdict]}. {head.detail}"
+            f" The {flavour.value} modules {_VERBS[head.verdict]}. {head.detail}"
             f" (Ask again with --flavour {flavour.value}.)"
         )
     error = next((head.first_error for _, head in deciding if head.first_error), "")
-    sources = [url for _, found in results for finding in found for url in finding.sources]
-    return _document(_WORDS[verdict], _BASES.get(basis, basis), detail, error, sources)
+    # What agrees with the first is told only where it speaks against the build.
+    sources = [
+        url
+        for _, found in results
+        for place, finding in enumerate(found)
+        if place == 0 or finding.verdict is not Verdict.OK
+        for url in finding.sources
+    ]
+    flavours = {
+        flavour.value: {
+            "verdict": _WORDS[head.verdict],
+            "basis": _BASES.get(head.basis, head.basis),
+        }
+        for flavour, head in heads
+    }
+    return _document(
+        _WORDS[verdict], _BASES.get(basis, basis), detail, error, sources, flavours
+    )
 
 
 def _told(deciding: list[tuple[Flavour, Finding]]) -> str:
@@ -148,7 +203,12 @@ def _told(deciding: list[tuple[Flavour, Finding]]) -> str:
 
 
 def _document(
-    verdict: str, basis: str, detail: str, first_error: str = "", sources: Sequence[str] = ()
+    verdict: str,
+    basis: str,
+    detail: str,
+    first_error: str = "",
+    sources: Sequence[str] = (),
+    flavours: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     return {
         "schema": 1,
@@ -157,4 +217,5 @@ def _document(
         "detail": detail,
         "first_error": first_error or None,
         "sources": list(dict.fromkeys(sources)),
+        "flavours": flavours or {},
     }

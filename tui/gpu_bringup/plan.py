@@ -222,7 +222,7 @@ def _made_for(ctx: Context, steps: tuple[Step, ...]) -> MadeFor | None:
         os_id=system.id,
         os_version=version,
         os_name=system.name,
-        machine=ctx.machine,
+        machine=system.arch,
         kernels=tuple(release for release in ctx.releases if release),
         running=loads,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_bringup.catalogue.entries import fail, guess, shown
+from gpu_bringup.catalogue.values import EXTRAS
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.model.guide import Origin
@@ -146,7 +147,9 @@ def _merged(profile: Written, parent: Written, base: Whole) -> Whole:
     given.update(dict.fromkeys(profile.table, profile.id))
     more = profile.table.get("add_extras", [])
     extras = table.get("extras", [])
-    if isinstance(more, list) and isinstance(extras, list) and more:
+    # A word that is no extra is the fault of ``add_extras``, where it stands.
+    known = isinstance(more, list) and all(item in EXTRAS for item in more)
+    if more and known and isinstance(extras, list):
         given["extras"] = profile.id
         table["extras"] = extras + [item for item in more if item not in extras]
         if "container-toolkit" in table["extras"] and "containers" not in profile.table:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.catalogue import contradictions
-from gpu_bringup.catalogue.entries import build, fail, guess, shown
+from gpu_bringup.catalogue.entries import build, fail, guess, shown, shown_key
 from gpu_bringup.catalogue.extends import Profiles, Written
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.lookup import SAME_AS
@@ -140,7 +140,7 @@ class Found:
 
     def _take_file(self, content: dict[str, Any], name: str, layer: int, layer_kind: str) -> None:
         for kind, tables in content.items():
-            whole = Where(layer, name, kind, kind, 1)
+            whole = Where(layer, name, shown_key(kind), kind, 1)
             with self._telling(whole):
                 if kind == "as_of":
                     self.as_of = max(self.as_of, _as_of(tables, name))
@@ -254,7 +254,7 @@ def _tables(kind: str, tables: Any, name: str) -> list[Any]:
     if kind not in KINDS:
         near = guess(kind, KINDS)
         known = "" if near else f"; there are {', '.join(KINDS)}"
-        raise fail(f"unknown kind of entry {shown(kind)}{near}{known}", name, shown(kind))
+        raise fail(f"unknown kind of entry {shown(kind)}{near}{known}", name, shown_key(kind))
     if not isinstance(tables, list):
         raise fail(f"write [[{kind}]], not [{kind}]: there may be several", name, kind)
     return tables

@@ -17,6 +17,7 @@ from gpu_bringup.catalogue.reader import Failed, toml_files
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.catalogue import Catalogue
 from gpu_bringup.model.stack import Stack
+from gpu_bringup.model.versions import driver_key
 from gpu_bringup.paths import OPERATOR_PROFILES
 from gpu_bringup.resources import data_folder
 
@@ -96,7 +97,9 @@ def _catalogue(found: Found) -> Catalogue:
         claims=tuple(found.of("claim")),
         origins=found.origins(),
         stack=Stack(
-            bulletins=tuple(found.of("bulletin")),
+            bulletins=tuple(
+                sorted(found.of("bulletin"), key=lambda b: driver_key(b.id), reverse=True)
+            ),
             known_bad=tuple(found.of("known_bad")),
             components=tuple(found.of("component")),
             component_releases=tuple(found.of("component_release")),

@@ -279,7 +279,7 @@ RULES: dict[Any, dict[str, Rule]] = {
         "last": _ANY_DRIVER,
         "fixed": _ANY_DRIVER,
         "certainty": Words(("confirmed", "reported", "unverifiable")),
-        "scope": Words(("server", "desktop")),
+        "scope": Words(("server", "desktop", "special")),
     },
     Component: {"id": _ID, "follows": Words(("driver", "branch", "independent"))},
     ComponentRelease: {

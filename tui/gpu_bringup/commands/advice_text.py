@@ -27,7 +27,7 @@ def print_advice(advice: Sequence[Advice]) -> None:
         show(f"  {paint(item.title, 'bold')}{sure}")
         show(wrap(item.why, 6))
         for line in item.apply:
-            show(f"      $ {line}")
+            show(f"          {line}")
         if item.undo:
             show(wrap(f"back: {'; '.join(item.undo)}", 6))
         show(wrap(f"risk: {item.risk}", 6))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_bringup import engine
 from gpu_bringup.commands.output import paint, print_json, show, wrap
@@ -32,11 +32,25 @@ def run(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "json", False):
         print_json(answer)
     else:
-        word = paint(answer["verdict"], _COLOURS[answer["verdict"]], "bold")
-        show(f"{arguments.driver} on {arguments.kernel}: {word} ({answer['basis']})")
+        show(f"{arguments.driver} on {arguments.kernel}: {_headline(answer)}")
         show(wrap(answer["detail"], 2))
         if answer["first_error"]:
             show(wrap(f"first error: {answer['first_error']}", 2))
         for source in answer["sources"]:
             show(f"  {source}")
     return ExitCode.OK if answer["verdict"] == "builds" else ExitCode.FAILED
+
+
+def _headline(answer: dict[str, Any]) -> str:
+    """The verdict in its colour; of each kind of modules where they differ."""
+    flavours = answer["flavours"]
+    if len({found["verdict"] for found in flavours.values()}) < 2:
+        return _coloured(answer["verdict"], answer["basis"])
+    return ", ".join(
+        f"{flavour} modules: {_coloured(found['verdict'], found['basis'])}"
+        for flavour, found in flavours.items()
+    )
+
+
+def _coloured(verdict: str, basis: str) -> str:
+    return f"{paint(verdict, _COLOURS[verdict], 'bold')} ({basis})"

@@ -1,4 +1,4 @@
-"""``gpu-bringup plan``: the steps that would be taken, in five forms."""
+"""``gpu-bringup plan``: the steps that would be taken, in several forms."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 from gpu_bringup import engine
 from gpu_bringup.commands.output import clean, print_json, say, usable_output
 from gpu_bringup.commands.wish import look, refuse_absent_kernel
-from gpu_bringup.errors import ExitCode, HostError
+from gpu_bringup.errors import ExitCode, HostError, RefusedError
+from gpu_bringup.export.container import container_file
+from gpu_bringup.export.kubernetes import gpu_operator_values
+from gpu_bringup.export.node import node_of
 from gpu_bringup.export.plans import export, refuse_credentials
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
+
+    from gpu_bringup.commands.wish import Asked
+    from gpu_bringup.engine import Situation
+    from gpu_bringup.model.target import Target
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_credentials(plan)
         print_json(plan.to_json())
     else:
-        text = export(plan, form)
+        document = _DOCUMENTS.get(form)
+        text = document(situation, asked) if document else export(plan, form)
         if output is None or not to_file:
             _print(text, form)
         else:
@@ -40,6 +48,30 @@ def run(arguments: argparse.Namespace) -> int:
     for text in plan.blocked:
         say(f"! {text}")
     return ExitCode.FAILED if plan.empty and plan.blocked else ExitCode.OK
+
+
+def _target(situation: Situation) -> Target:
+    target = situation.context.target
+    if target is None:
+        raise RefusedError(
+            "nothing can be recommended for this host, so there is nothing to write down",
+            meaning="Nothing was written and nothing was changed.",
+            hint="gpu-bringup recommend says why.",
+        )
+    return target
+
+
+def _gpu_operator(situation: Situation, asked: Asked) -> str:
+    node = node_of(asked.facts, asked.answers)
+    return gpu_operator_values(node, _target(situation), asked.catalogue)
+
+
+def _container(situation: Situation, asked: Asked) -> str:
+    return container_file(_target(situation), asked.catalogue)
+
+
+_DOCUMENTS = {"gpu-operator": _gpu_operator, "container": _container}
+"""Forms that are made from target and node, not from the plan's steps."""
 
 
 def _print(text: str, form: str) -> None:

@@ -138,7 +138,7 @@ def _list(found: Survey, as_json: bool) -> None:
         show(wrap(item.summary, 4))
         whence = origin_words(catalogue.origins[item.id])
         if whence:
-            show(wrap(whence, 4))
+            show(f"    {whence}")
     for error in found.problems:
         place = ": ".join(part for part in (error.file, error.place) if part)
         show(f"{paint('BROKEN', 'bold', 'red')}  {place}")
@@ -253,7 +253,7 @@ def _entry(found: Survey, kind: str, name: str) -> Any:
     word = kind.replace("_", " ")
     hint = f"gpu-bringup profiles show {kind} lists them all."
     raise InputError(
-        f"there {'are several' if same else 'is no'} {word} {name!r}",
+        f"there are several {_plural(word)} {name!r}" if same else f"there is no {word} {name!r}",
         file="profiles show",
         hint=f"Did you mean {' or '.join(near[:4])}? {hint}" if near else hint,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from gpu_bringup.export.words import (
+    Short,
     facts_of,
     nothing_words,
     one_line,
     shell_line,
+    short_of,
     summary,
     target_line,
 )
@@ -36,14 +39,14 @@ def _code(text: str) -> str:
     return f"{mark} {text} {mark}" if longest else f"`{text}`"
 
 
-def _commands(commands: tuple[Command, ...]) -> str:
+def _commands(commands: tuple[Command, ...], short: Short | None) -> str:
     return "\n".join(
-        f"sudo {shell_line(command)}" if command.root else shell_line(command)
+        f"sudo {shell_line(command, short)}" if command.root else shell_line(command)
         for command in commands
     )
 
 
-def _step(number: int, step: Step) -> list[str]:
+def _step(number: int, step: Step, short: Short | None) -> list[str]:
     lines = [f"## {number}. {_escaped(step.title)}", "", _escaped(step.why), ""]
     lines += [f"*Rung `{step.rung}`; {facts_of(step)}.*", ""]
     if step.risk:
@@ -54,9 +57,14 @@ def _step(number: int, step: Step) -> list[str]:
         lines += [f"Write {_code(one_line(write.path))} (mode {write.mode:04o}):", ""]
         lines += _fenced(write.content)
     if step.commands:
-        lines += _fenced(_commands(step.commands), "sh")
+        lines += _fenced(_commands(step.commands, short), "sh")
+    if step.undo or step.writes:
+        lines += ["To take it back:", ""]
+        for write in step.writes:
+            lines.append(f"- put back as it was, or remove: {_code(one_line(write.path))}")
+        lines += [""] if step.writes else []
     if step.undo:
-        lines += ["To take it back:", "", *_fenced(_commands(step.undo), "sh")]
+        lines += _fenced(_commands(step.undo, short), "sh")
     return lines
 
 
@@ -70,8 +78,12 @@ def to_markdown(plan: Plan) -> str:
         lines += [nothing_words(plan), ""]
     else:
         lines += [f"{summary(plan)}.", ""]
+    short = short_of(plan)
+    if short is not None:
+        lines += [f"{_code(short.name)} below is always called as:", ""]
+        lines += _fenced(f"sudo {shlex.join(short.words)} ...", "sh")
     for number, step in enumerate(plan.steps, 1):
-        lines += _step(number, step)
+        lines += _step(number, step, short)
     if plan.blocked:
         lines += ["## Only a person can do", ""]
         lines += [f"- {_escaped(reason)}" for reason in plan.blocked] + [""]

@@ -1,8 +1,9 @@
 """A plan as a POSIX shell script that a person can read and a bare server can run.
 
 Every argument is quoted, every file is a quoted here-document whose end mark can't occur in it, and
-what is replaced is kept in a backup folder. The script stops at the first failure, and at a reboot;
-``sh SCRIPT N`` goes on from step N.
+what is replaced is kept in a backup folder. Before anything is changed the script makes sure that it
+runs on the host it was made for (distribution, release, machine, kernel), and refuses with exit
+status 4 where it doesn't. It names the step at which it stopped; ``--from STEP`` goes on from there.
 """
 
 from __future__ import annotations
@@ -12,83 +13,29 @@ import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
+from gpu_bringup.export.script_parts import (
+    ACCEPT,
+    ARGUMENTS,
+    AS_ROOT,
+    BEGIN,
+    CHECK,
+    CHECK_ROOT,
+    GUARDED,
+    WRITE,
+)
 from gpu_bringup.export.words import (
+    Short,
     facts_of,
     nothing_words,
     one_line,
     shell_line,
+    short_of,
     summary,
     target_line,
 )
 
 if TYPE_CHECKING:
-    from gpu_bringup.model.plan import Command, Plan, Step, Write
-
-_HEAD = """\
-# shellcheck disable=SC2016 # arguments are taken literally, on purpose
-set -eu
-umask 022
-
-first=${1:-1}
-case $first in
-'' | *[!0-9]*)
-    echo "usage: sh $0 [number of the step to begin with]" >&2
-    exit 2
-    ;;
-esac
-
-# begin NUMBER TITLE: is this step to be done in this run?
-begin() {
-    [ "$1" -ge "$first" ] || return 1
-    printf '\\n== step %s: %s\\n' "$1" "$2"
-}
-"""
-
-_AS_ROOT = """\
-# as_root COMMAND...: run it as root, through sudo where we aren't.
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -- "$@"; fi
-}
-"""
-
-_ACCEPT = """\
-# accept "STATUS ..." COMMAND...: these exit statuses mean that it went well.
-accept() {
-    accepted=" $1 "
-    shift
-    status=0
-    "$@" || status=$?
-    case $accepted in *" $status "*) ;; *) exit "$status" ;; esac
-}
-"""
-
-_WRITE = """\
-backup=${GPU_BRINGUP_BACKUP:-/var/backups/gpu-bringup/$(date +%Y%m%d-%H%M%S)-$$}
-
-# write_file PATH MODE: standard input becomes the file; a different one is kept in $backup.
-write_file() {
-    new=$(mktemp)
-    cat >"$new"
-    if as_root cmp -s "$new" "$1"; then
-        as_root chmod "$2" "$1"
-        rm -f "$new"
-        echo "unchanged: $1"
-        return 0
-    fi
-    folder=$(dirname "$1")
-    as_root mkdir -p "$folder"
-    if as_root test -e "$1"; then
-        as_root mkdir -p "$backup$folder"
-        as_root cp -p "$1" "$backup$1"
-        echo "kept: $backup$1"
-    fi
-    # In two moves, so that nobody ever reads half a file.
-    as_root install -m "$2" "$new" "$1.gpu-bringup-new"
-    as_root mv -f "$1.gpu-bringup-new" "$1"
-    rm -f "$new"
-    echo "wrote: $1"
-}
-"""
+    from gpu_bringup.model.plan import Command, MadeFor, Plan, Step, Write
 
 
 def _comment(text: str, lead: str = "") -> list[str]:
@@ -122,10 +69,10 @@ def _write(write: Write) -> list[str]:
     return [f"    {call} <<'{mark}'", *write.content.split("\n")[:-1], mark]
 
 
-def _command(command: Command) -> str:
-    line = shell_line(command)
-    if command.root:
-        line = f"as_root {line}"
+def _command(command: Command, short: Short | None) -> str:
+    line = shell_line(command, short)
+    if short is None or not short.fits(command):
+        line = f"{'as_root' if command.root else 'run'} {line}"
     if command.ok_statuses != (0,):
         line = f"accept {shlex.quote(' '.join(map(str, command.ok_statuses)))} {line}"
     return line
@@ -139,7 +86,7 @@ def _by_hand(command: Command) -> str:
     return line if command.ok_statuses == (0,) else f"{line} || true"
 
 
-def _step(number: int, step: Step, last: bool) -> list[str]:
+def _step(number: int, step: Step, last: bool, short: Short | None) -> list[str]:
     lines = ["", f"# --- {number}. {one_line(step.title)}"]
     lines += _comment(step.why)
     lines += _comment(facts_of(step), "Cost: ")
@@ -149,7 +96,9 @@ def _step(number: int, step: Step, last: bool) -> list[str]:
         lines.append("# To take it back:")
         lines += [f"#   put back as it was, or remove: {write.path}" for write in step.writes]
         lines += [f"#   {one_line(_by_hand(command))}" for command in step.undo]
-    lines.append(f"if begin {number} {shlex.quote(one_line(step.title))}; then")
+    lines.append(
+        f"if begin {number} {shlex.quote(step.id)} {shlex.quote(one_line(step.title))}; then"
+    )
     if step.stops_workloads:
         lines.append("    echo 'This stops what runs on the GPUs.'")
     for write in step.writes:
@@ -157,45 +106,102 @@ def _step(number: int, step: Step, last: bool) -> list[str]:
     for command in step.commands:
         if command.interactive:
             lines.append("    # Asks you something on the terminal.")
-        lines.append(f"    {_command(command)}")
+        lines.append(f"    {_command(command, short)}")
     if step.reboot:
         lines.append("    echo 'A reboot is needed now.'")
         if not last:
-            lines.append(f'    echo "After it, go on with: sh $0 {number + 1}"')
+            lines.append(f'    echo "After it, go on with: sh $0 --from {number + 1}"')
         else:
             lines.append("    echo 'That was the last step. After it, look: gpu-bringup check'")
-        lines.append("    exit 3")
+        lines += ["    step=", "    exit 3"]
     elif not (step.writes or step.commands or step.stops_workloads):
         lines.append("    :")
     lines.append("fi")
     return lines
 
 
+def _host_words(host: MadeFor) -> str:
+    named = host.os_name or f"{host.os_id} {host.os_version}"
+    words = [named, host.machine, *(f"kernel {release}" for release in host.kernels)]
+    return ", ".join(word for word in words if word)
+
+
+def _check(host: MadeFor | None, root: bool) -> list[str]:
+    """The part that makes sure of the host; a plan for no certain host asks for root alone."""
+    lines: list[str] = []
+    if host is not None:
+        values = {
+            "os_id": host.os_id,
+            "os_version": host.os_version,
+            "os_words": _host_words(host),
+            "machine": host.machine,
+            "kernels": " ".join(host.kernels),
+            "running": "yes" if host.running and host.kernels else "",
+        }
+        lines += ["# What this plan was made for."]
+        lines += [f"made_{name}={shlex.quote(one_line(value))}" for name, value in values.items()]
+        lines += [CHECK]
+    if root:
+        lines.append(CHECK_ROOT)
+    if host is not None or root:
+        lines.append(GUARDED)
+    return lines
+
+
+def _steps_table(plan: Plan) -> list[str]:
+    rows = [
+        f"{number:>3}  {step.id}  {one_line(step.title)}"
+        for number, step in enumerate(plan.steps, 1)
+    ]
+    mark = _end_mark("\n".join(rows))
+    return ["# steps: what --list shows.", "steps() {", f"    cat <<'{mark}'", *rows, mark, "}", ""]
+
+
+def _functions(plan: Plan, short: Short | None) -> list[str]:
+    commands = [command for step in plan.steps for command in step.commands]
+    writes = any(step.writes for step in plan.steps)
+    lines = [BEGIN]
+    if writes or any(command.root for command in commands):
+        lines.append(AS_ROOT)
+    if short is not None and any(short.fits(command) for command in commands):
+        lines += [
+            f"# {short.name} ARGUMENTS...: {short.stands_for}, asking nothing, waiting for its lock.",
+            f'{short.name}() {{\n    as_root {shlex.join(short.words)} "$@"\n}}\n',
+        ]
+    if any(command.ok_statuses != (0,) for command in commands):
+        lines.append(ACCEPT)
+    if writes:
+        lines.append(WRITE)
+    return lines
+
+
 def to_shell(plan: Plan) -> str:
-    """The plan as a script: exit status 0 done, 3 reboot and go on, else a command's own."""
+    """The plan as a script: exit status 0 done, 3 reboot and go on, 4 the wrong host, else a command's."""
     writes = any(step.writes for step in plan.steps)
     commands = [command for step in plan.steps for command in step.commands]
+    short = short_of(plan, "apt_get")
     lines = ["#!/bin/sh", "# GPU bring-up plan, written by gpu-bringup."]
     lines += _comment(target_line(plan), "Target: ")
     if plan.empty:
         lines += ["set -eu", f"echo '{nothing_words(plan)}'"]
         return "\n".join(lines) + "\n"
+    if plan.made_for is not None:
+        lines += _comment(_host_words(plan.made_for), "Made for: ")
     lines += [
         f"# {summary(plan)}. Read it, then run it with: sh THIS-FILE",
-        "# It stops at the first failure and at a reboot; a number as argument begins at that step.",
-        _HEAD,
+        "# It refuses any other host, stops at the first failure and at a reboot, and may be run again.",
+        ARGUMENTS,
+        *_steps_table(plan),
+        "parse_arguments \"$@\"",
+        "",
+        *_functions(plan, short),
+        *_check(plan.made_for, writes or any(command.root for command in commands)),
     ]
-    if writes or any(command.root for command in commands):
-        lines.append(_AS_ROOT)
-    if any(command.ok_statuses != (0,) for command in commands):
-        lines.append(_ACCEPT)
-    if writes:
-        lines.append(_WRITE)
     for number, step in enumerate(plan.steps, 1):
-        lines += _step(number, step, last=number == len(plan.steps))
+        lines += _step(number, step, number == len(plan.steps), short)
     for reason in plan.blocked:
         lines += ["", *_comment(reason, "Only a person can do: ")]
     if plan.first_boot:
         lines += ["", *_comment(", ".join(plan.first_boot), "Seen only at the first boot: ")]
-    lines += ["", "printf '\\nAll steps are done. Look again with: gpu-bringup check\\n'"]
+    lines += ["", "step=", "printf '\\nAll steps are done. Look again with: gpu-bringup check\\n'"]
     return "\n".join(lines) + "\n"

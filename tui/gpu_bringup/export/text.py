@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
 from gpu_bringup.export.words import (
+    Short,
     facts_of,
     nothing_words,
     one_line,
     shell_line,
+    short_of,
     summary,
     target_line,
 )
@@ -36,7 +39,7 @@ def _wrapped(label: str, text: str) -> list[str]:
     )
 
 
-def _step(number: int, step: Step) -> list[str]:
+def _step(number: int, step: Step, short: Short | None) -> list[str]:
     lines = [f"{number}. {one_line(step.title)}  [{step.rung}]"]
     lines += _wrapped("", step.why)
     lines += _wrapped("Cost", facts_of(step))
@@ -48,11 +51,12 @@ def _step(number: int, step: Step) -> list[str]:
         lines.append(f"   write {write.path} (mode {write.mode:04o}, {count} {plural})")
     for command in step.commands:
         # Never broken into lines: an operator copies it.
-        lines.append(f"   {'#' if command.root else '$'} {shell_line(command)}")
-    if step.undo:
+        lines.append(f"   {'#' if command.root else '$'} {shell_line(command, short)}")
+    if step.undo or step.writes:
         lines.append("   To take it back:")
+        lines += [f"     put back as it was, or remove: {write.path}" for write in step.writes]
         for command in step.undo:
-            lines.append(f"     {'#' if command.root else '$'} {shell_line(command)}")
+            lines.append(f"     {'#' if command.root else '$'} {shell_line(command, short)}")
     return lines
 
 
@@ -66,8 +70,12 @@ def to_text(plan: Plan) -> str:
         lines += [nothing_words(plan), ""] if plan.blocked else [nothing_words(plan)]
     else:
         lines += [f"{summary(plan)}.", ""]
+        short = short_of(plan)
+        if short is not None:
+            lines += [f'"{short.name}" below is always called in full as (# as root, $ as anybody):']
+            lines += [f"   # {shlex.join(short.words)} ...", ""]
         for number, step in enumerate(plan.steps, 1):
-            lines += [*_step(number, step), ""]
+            lines += [*_step(number, step, short), ""]
     if plan.blocked:
         lines.append("Only a person can do:")
         for reason in plan.blocked:

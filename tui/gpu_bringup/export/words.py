@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,10 +32,62 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
-def shell_line(command: Command) -> str:
-    """The command as one line that a shell understands, its environment in front."""
+def _words_of(command: Command) -> list[str]:
     pairs = [f"{name}={value}" for name, value in command.environment]
-    return shlex.join(["env", *pairs, *command.argv] if pairs else list(command.argv))
+    return ["env", *pairs, *command.argv] if pairs else list(command.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """A name for the words that every call of the package manager in a plan begins with."""
+
+    name: str
+    words: tuple[str, ...]
+    stands_for: str
+    """The program that these words call."""
+
+    def fits(self, command: Command) -> bool:
+        """Does the command begin with these words?"""
+        return command.root and tuple(_words_of(command)[: len(self.words)]) == self.words
+
+
+_LONG = 6
+"""Fewer words than this in common are shorter than an explanation."""
+
+
+def short_of(plan: Plan, name: str = "") -> Short | None:
+    """What to call the words that the plan's package manager calls have in common.
+
+    None where there are less than three calls, or few words. ``name``: "" for the program's own.
+    """
+    commands = [c for step in plan.steps for c in (*step.commands, *step.undo)]
+    calls = [_words_of(c) for c in commands if c.package_manager and c.root and len(c.argv) > 1]
+    programs = [c.argv[0] for c in commands if c.package_manager and c.root and len(c.argv) > 1]
+    program = max(dict.fromkeys(programs), key=programs.count, default="")
+    same = [words for words, its in zip(calls, programs) if its == program]
+    if len(same) < 3:
+        return None
+    common = same[0]
+    for words in same[1:]:
+        count = next(
+            (n for n, (a, b) in enumerate(zip(common, words)) if a != b),
+            min(len(common), len(words)),
+        )
+        common = common[:count]
+    if len(common) < _LONG or program not in common:
+        return None
+    return Short(name or program, tuple(common), program)
+
+
+def shell_line(command: Command, short: Short | None = None) -> str:
+    """The command as one line that a shell understands, its environment in front.
+
+    ``short``: a name for the words that it begins with, where it does.
+    """
+    words = _words_of(command)
+    if short is not None and short.fits(command):
+        words = [short.name, *words[len(short.words) :]]
+    return shlex.join(words)
 
 
 def one_line(text: str) -> str:

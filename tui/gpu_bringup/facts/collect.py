@@ -259,7 +259,7 @@ def collect(
         deadline: seconds after which what is still missing becomes Unknown.
     """
     limit = deadline if deadline is not None else DEADLINE_DEEP if deep else DEADLINE
-    if host.kind == "recorded":
+    if host.kind == "recorded" and deadline is None:
         known = run_in_turn(host, observers(deep), done)
     else:
         known = run_all(host, observers(deep), limit, done)

@@ -124,8 +124,8 @@ class Apt:
 
     def hold(self, packages: Sequence[str]) -> Command:
         """apt-mark hold."""
-        return Command(("apt-mark", "hold", *packages), environment=ENVIRONMENT)
+        return Command(("apt-mark", "hold", *packages))
 
     def unhold(self, packages: Sequence[str]) -> Command:
         """apt-mark unhold."""
-        return Command(("apt-mark", "unhold", *packages), environment=ENVIRONMENT)
+        return Command(("apt-mark", "unhold", *packages))

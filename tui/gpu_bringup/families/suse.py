@@ -30,7 +30,7 @@ IDS = (
 )
 
 _KMP = re.compile(r"-kmp-default$")
-_RELEASE = re.compile(r"^(?P<version>.+)-(?P<flavour>[a-z][a-z0-9]*)$")
+_RELEASE = re.compile(r"^(?P<version>.+)-(?P<flavour>[a-z][a-z0-9]*|64kb)$")
 _KERNEL_PACKAGE = re.compile(r"^kernel-(?:(?:default|rt|azure|64kb|longterm)(?:-devel)?|devel)$")
 
 

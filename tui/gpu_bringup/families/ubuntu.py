@@ -86,9 +86,12 @@ class UbuntuFamily(DebianFamily):
     def module_meta_packages(
         self, package: DriverPackage, release: str, facts: Facts
     ) -> tuple[str, ...]:
-        """linux-modules-nvidia-BRANCH-LINE, which follows the kernel; only for prebuilt modules."""
+        """linux-modules-nvidia-BRANCH-LINE, which follows the kernel; only for prebuilt modules.
+
+        None for the -lts- lines of clouds: whether they have one was not confirmed anywhere.
+        """
         line = self._line(release, facts)
-        if package.route != "prebuilt" or "{kernel}" not in package.kernel_package or not line:
+        if "-lts-" in line or package.route != "prebuilt" or "{kernel}" not in package.kernel_package or not line:
             return ()
         return (package.kernel_package.replace("{kernel}", line),)
 

@@ -20,6 +20,7 @@ from gpu_bringup.ladder.view import (
     is_version,
     log_lines,
     module_files,
+    module_metas,
     needs_module,
     outside_skip,
     packages,
@@ -225,6 +226,17 @@ def _driver_incomplete(ctx: Context) -> tuple[str, ...]:
     return tuple(lacking)
 
 
+def _prebuilt_risk(metas: tuple[str, ...]) -> str:
+    """What ready-made modules may do besides; ``metas``: what lets them follow the kernel."""
+    if not metas:
+        return "Modules that were built for another kernel than this one don't load."
+    return (
+        f"Ready-made modules of the current driver exist for the newest kernels of a line only: "
+        f"{listed(metas)} brings the newest kernel along where this one is older, to boot when you "
+        "like. Where apt finds no modules of this driver for this kernel, upgrade the kernel first."
+    )
+
+
 def _install(ctx: Context) -> Step | None:
     target = ctx.target
     if target is None:
@@ -249,7 +261,7 @@ def _install(ctx: Context) -> Step | None:
             "If the modules don't compile, the package stays half configured; the log then names "
             "the first error, and undo removes the driver's packages again."
             if target.package.route == "dkms"
-            else "Modules that were built for another kernel than this one don't load."
+            else _prebuilt_risk(module_metas(ctx))
         )
         + ("" if certain else f" {target.package.note}"),
         expect="Download, unpacking, then some minutes of 'Building module' without any output."

@@ -365,7 +365,24 @@ def driver_set(ctx: Context) -> tuple[str, ...]:
     """Packages ("name" or "name=version") of the target's headless install; empty without one."""
     if ctx.target is None or ctx.family is None:
         return ()
-    return ctx.family.driver_packages(ctx.target.exact_package, ctx.releases)
+    names = ctx.family.driver_packages(ctx.target.exact_package, ctx.releases)
+    return tuple(dict.fromkeys((*names, *module_metas(ctx))))
+
+
+def module_metas(ctx: Context) -> tuple[str, ...]:
+    """Meta packages that bring ready-made modules along with every later kernel.
+
+    Only where the kernel's own meta package is installed: a kernel that nothing moves needs none.
+    """
+    if ctx.target is None or ctx.family is None or ctx.target.source_kind == "local":
+        return ()
+    have = packages(ctx.facts)
+    names: list[str] = []
+    for release in ctx.releases:
+        metas = ctx.family.module_meta_packages(ctx.target.package, release, ctx.facts)
+        moves = any(name in have for name in ctx.family.kernel_meta_packages(release))
+        names += metas if moves else [name for name in metas if name in have]
+    return tuple(dict.fromkeys(names))
 
 
 def header_metas(ctx: Context, release: str) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ class KnownBad:
     certainty: str
     """"confirmed" (the vendor says so), "reported" (users do), "unverifiable" (a claim without evidence)."""
     scope: str
-    """"server", or "desktop": needs a display, a laptop or suspend to be seen."""
+    """"server"; "desktop": needs a display, a laptop or suspend to be seen; "special": needs a host of
+    an unusual kind, which its texts name (listed, but held against nobody)."""
     sources: tuple[str, ...]
     """Ids of the sources of these facts."""
     last: str = ""
@@ -167,6 +168,7 @@ class Stack:
     """Everything of this module that the catalogue has."""
 
     bulletins: tuple[Bulletin, ...] = ()
+    """Newest first."""
     known_bad: tuple[KnownBad, ...] = ()
     components: tuple[Component, ...] = ()
     component_releases: tuple[ComponentRelease, ...] = ()

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu_bringup.rules import gpu, guests, kernel, lifecycle, offer, platform, software, wanted
+from gpu_bringup.rules import (
+    frameworks,
+    gpu,
+    guests,
+    kernel,
+    known_bad,
+    lifecycle,
+    offer,
+    platform,
+    security,
+    software,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from gpu_bringup.rules.subject import Rule
@@ -25,12 +37,13 @@ RULES: tuple[Rule, ...] = (
     software.gpu_cuda,
     software.driver_cuda,
     wanted.cuda_wanted,
-    software.framework_driver,
+    frameworks.framework_driver,
     kernel.builds,
     kernel.realtime_kernel,
     lifecycle.lifecycle,
     lifecycle.branch_type,
-    lifecycle.security_floor,
+    security.security_floor,
+    known_bad.known_bad,
     kernel.secure_boot_route,
     offer.source_reachable,
     offer.branch_of_package,

@@ -48,8 +48,10 @@ def predict(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> tuple
     order = {Verdict.VIOLATED: 0, Verdict.UNKNOWN: 1, Verdict.OK: 2}
 
     def place(finding: Finding) -> tuple[int, bool]:
-        limit_first = finding.verdict is Verdict.OK
-        return order[finding.verdict], limit_first and finding.rule != "driver-kernel"
+        if finding.verdict is Verdict.OK:
+            return order[finding.verdict], finding.rule != "driver-kernel"
+        # A failure whose error is known tells more than one that is only inferred.
+        return order[finding.verdict], not finding.first_error
 
     return tuple(sorted(rest, key=place))
 
@@ -112,13 +114,14 @@ def _from_catalogue(
         and _same_kernel(build, kernel)
         and _same_package(build, module)
     ]
-    own = [build for build in fitting if not build.package]
+    own = [build for build in fitting if not build.package and not module.packaged]
     if own or module.package is not None:
         return _told(catalogue, module, own or fitting)
     if not fitting:
         return None
     passed = {build.passed for build in fitting}
-    if len(passed) == 1 and (passed == {False} or predicted.verdict is not Verdict.VIOLATED):
+    agreed = module.packaged or passed == {False} or predicted.verdict is not Verdict.VIOLATED
+    if len(passed) == 1 and agreed:
         return _told(catalogue, module, fitting)
     # Patched packages build where NVIDIA's own release doesn't: which of them is meant?
     words = "; ".join(

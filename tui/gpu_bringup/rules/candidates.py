@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=256)
 def newest_release(catalogue: Catalogue, branch: str) -> str:
-    """The newest release of a branch on record; empty: none."""
-    versions = [version for version in catalogue.releases if branch_of(version) == branch]
+    """The newest release of a branch on record; empty: none. Those that were only published for
+    everybody, or as betas, aren't known to be in a package repository: they must be named."""
+    versions = [
+        version
+        for version, release in catalogue.releases.items()
+        if branch_of(version) == branch and release.channel not in ("public", "beta")
+    ]
     known = catalogue.branches.get(branch)
     if known is not None and known.last_release:
         versions.append(known.last_release)

@@ -21,7 +21,7 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.model.enums import Flavour, SecureBoot
 from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.frameworks import entry_for
 from gpu_bringup.rules.release import target_kernel
 from gpu_bringup.rules.subject import Board, TargetKernel
 
@@ -229,15 +229,13 @@ def secure_boot_of(facts: Facts | None, answers: Answers) -> bool | None:
 
 
 def frameworks_of(answers: Answers, catalogue: Catalogue) -> tuple[Framework, ...]:
-    """The framework that was named: its version, else its newest on record; none if not known."""
+    """The framework that was named: its version, else the nearest older one on record (the rules say
+    that it is), without a version the newest; none if not known."""
     name, _, version = answers.framework.lower().partition(":")
-    known = [f for f in catalogue.frameworks if f.id == name]
-    if version:
-        return tuple(f for f in known if f.version == version)
-    return tuple(sorted(known, key=lambda f: driver_key(f.version))[-1:])
+    found = entry_for((f for f in catalogue.frameworks if f.id == name), version)
+    return (found,) if found is not None else ()
 
 
-@lru_cache(maxsize=64)
 def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
     """Check what the operator said against the catalogue.
 
@@ -261,7 +259,7 @@ def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
             hint=nearest(framework, names),
         )
     version = answers.framework.partition(":")[2]
-    if version and not re.match(r"^v?\d[\w.+-]*\Z", version):
+    if version and not re.match(r"^[vb]?\d[\w.+-]*\Z", version):
         raise InputError(
             f"{version!r} is no version of {framework}",
             place="--framework",

@@ -21,6 +21,8 @@ class Module:
     flavour: Flavour
     package: DriverPackage | None = None
     """The package it comes in, where that is known: a distribution's own may carry patches."""
+    packaged: bool = False
+    """Is a distribution's package of this version meant, though it isn't known which?"""
 
     @property
     def label(self) -> str:

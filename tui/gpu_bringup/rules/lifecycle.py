@@ -1,10 +1,9 @@
-"""Rules about time: support of branch, distribution and kernel, branch type, security fixes."""
+"""Rules about time: support of branch, distribution and kernel, branch type."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu_bringup.model.versions import driver_key
 from gpu_bringup.rules.subject import (
     Candidate,
     Subject,
@@ -107,29 +106,6 @@ def branch_type(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
             f"R{branch.id} is a {name} branch; the scenario {subject.scenario.id} wants {kinds}.",
             where,
             blocking=not subject.excused(candidate),
-        )
-
-
-def security_floor(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
-    """The release must carry the fixes of the newest security bulletin known for its branch."""
-    branch = candidate.branch
-    if branch is None or branch.security_floor is None:
-        return
-    where = urls(subject.catalogue, branch.sources)
-    floor = branch.security_floor
-    if driver_key(candidate.version) >= driver_key(floor):
-        yield ok(
-            "security-floor",
-            f"{candidate.version} carries the newest security fixes known for R{branch.id} "
-            f"({floor} or newer does).",
-            where,
-        )
-    else:
-        yield violated(
-            "security-floor",
-            f"{candidate.version} lacks known security fixes: R{branch.id} has them from {floor}.",
-            where,
-            blocking=not subject.excused(candidate) and candidate.source_kind != "distribution",
         )
 
 

@@ -102,7 +102,8 @@ def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]
         name = repository.name if repository is not None else "NVIDIA's repository"
         distro = release.nvidia_distro or release.name
         as_of = f"(as of {subject.catalogue.as_of})"
-        if candidate.version in subject.catalogue.releases:
+        known = subject.catalogue.releases.get(candidate.version)
+        if known is not None and known.channel not in ("public", "beta"):
             detail = f"{name} for {distro} offers R{package.branch}, {candidate.version} with it {as_of}."
             yield ok("source-reachable", detail, where)
         else:

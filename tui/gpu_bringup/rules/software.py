@@ -1,4 +1,4 @@
-"""Rules about what runs on the driver: CUDA toolkits and inference frameworks."""
+"""Rules about the CUDA that driver and boards serve together (frameworks: ``rules.frameworks``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.capability import cuda_span
+from gpu_bringup.rules.cuda import PTX_BREAKS, compatibility, driver_of, newest_update
 from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, urls, violated
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ def cuda_bounds(subject: Subject) -> tuple[str, str, str, str]:
     for board in subject.boards:
         if board.architecture is None:
             continue
-        low, high = board.architecture.first_cuda, board.architecture.last_cuda
+        low, high = cuda_span(subject.catalogue, board)
         if low and (not first or driver_key(low) > driver_key(first)):
             first, first_board = low, board.name
         if high and (not last or driver_key(high) < driver_key(last)):
@@ -110,54 +112,34 @@ def driver_cuda(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
         key=lambda t: driver_key(t.version),
     )
     minor = (
-        f"; up to CUDA {later[-1].version} runs by minor-version compatibility, without compiling PTX "
-        "at run time"
+        f"; up to CUDA {later[-1].version} runs by minor-version compatibility: {PTX_BREAKS}"
         if later
         else ""
     )
+    update = newest_update(newest, candidate.version)
+    sure = "" if newest.driver_certain else ", as far as can be inferred"
+    needs = driver_of(newest, update)
     yield ok(
         "driver-cuda",
-        f"{candidate.version} serves CUDA {newest.version} natively (it needs {newest.driver}){minor}.",
+        f"{candidate.version} serves CUDA {update} natively (it needs {needs}{sure}) and every older one"
+        f"{minor}.",
         urls(subject.catalogue, newest.sources),
     )
+    yield from _next_family(subject, candidate, newest)
 
 
-def framework_driver(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
-    """The framework's default wheels or images need a driver for their CUDA."""
-    wanted = subject.answers.framework
-    if wanted and not subject.frameworks:
-        name = wanted.split(":")[0]
-        versions = join(f.version for f in subject.catalogue.frameworks if f.id == name)
-        yield unknown(
-            "framework-driver",
-            f"{wanted.replace(':', ' ')} isn't in this catalogue (it knows {name} {versions}): what it "
-            "needs isn't known.",
-        )
-    _, _, last, last_board = cuda_bounds(subject)
-    for framework in subject.frameworks:
-        where = urls(subject.catalogue, framework.sources)
-        name = f"{framework.name} {framework.version}"
-        if driver_key(candidate.version) < driver_key(framework.driver_min):
-            yield violated(
-                "framework-driver",
-                f"{name} is built for CUDA {framework.cuda} and needs driver {framework.driver_min} or "
-                f"newer; {candidate.version} is older.",
-                where,
-                blocking=not subject.insisted(candidate),
-            )
-        else:
-            yield ok(
-                "framework-driver",
-                f"{name} is built for CUDA {framework.cuda} and needs driver {framework.driver_min} or "
-                f"newer; {candidate.version} is not older.",
-                where,
-            )
-        if last and driver_key(framework.cuda)[:1] > driver_key(last)[:1]:
-            yield violated(
-                "framework-gpu",
-                f"{name} is built for CUDA {framework.cuda}, which no longer compiles for {last_board} "
-                f"(CUDA {last} is its last): use an older release, or one built for CUDA "
-                f"{last.split('.')[0]}.",
-                where,
-                blocking=False,
-            )
+def _next_family(subject: Subject, candidate: Candidate, newest: Toolkit) -> Iterator[Reason]:
+    """The next major version, which only cuda-compat brings to this driver, if that."""
+    major = str(int(newest.version.split(".")[0]) + 1)
+    following = [t for t in subject.catalogue.toolkits if t.version.split(".")[0] == major]
+    if not following:
+        return
+    first = min(following, key=lambda t: driver_key(t.version))
+    found = compatibility(subject.catalogue, candidate.version, first.version, subject.boards)
+    if found.runs:
+        return
+    text = (
+        f"CUDA {major} doesn't run on {candidate.version} as it is: {found.breaks}. What helps: "
+        f"{found.remedy}."
+    )
+    yield violated("driver-cuda", text, found.sources, blocking=False)

@@ -13,7 +13,7 @@
 #   --torch[=PYTHON]                  also let PyTorch compute on every GPU (at most 180 s)
 #
 # One line a finding: OK, BROKEN, UNKNOWN, or NOTE (nothing is wrong, but you should know).
-# Exit status: 0 healthy, 1 something is broken or could not be told, 2 bad usage.
+# Exit status: 0 healthy, 1 something is broken or could not be told, 2 bad usage, 4 not here (no /dev).
 # What the findings mean and how to mend them: gpu-bringup check.
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin
@@ -30,6 +30,14 @@ AS_OF=2026-11-22
 TOOLKIT_FLOOR=1.19.1
 # CUDA toolkit, driver for all of its features, lowest driver (minor-version compatibility)
 TOOLKITS='
+11.0 450.51.05 450.51.05
+11.1 455.23 450.80.02
+11.2 460.27.03 450.80.02
+11.3 465.19.01 450.80.02
+11.4 470.42.01 450.80.02
+11.5 495.29.05 450.80.02
+11.6 510.39.01 450.80.02
+11.7 515.43.04 450.80.02
 11.8 520.61.05 450.80.02
 12.0 525.60.13 525.60.13
 12.1 530.30.02 525.60.13
@@ -93,21 +101,21 @@ ARCHITECTURES='
 0x1040 0x109f unsupported 304 390 3.0 8.0 Fermi
 0x1140 0x117f unsupported 304 390 3.0 8.0 Fermi
 0x1200 0x127f unsupported 304 390 3.0 8.0 Fermi
-0x0fc0 0x103f unsupported 304 470 4.2 11.8 Kepler
-0x1180 0x11ff unsupported 304 470 4.2 11.8 Kepler
-0x1280 0x12ff unsupported 304 470 4.2 11.8 Kepler
-0x1340 0x143f unsupported 470 580 6.5 12.9 Maxwell
-0x1600 0x167f unsupported 470 580 6.5 12.9 Maxwell
-0x1740 0x17ff unsupported 470 580 6.5 12.9 Maxwell
-0x15c0 0x15ff unsupported 470 580 8.0 12.9 Pascal
-0x1720 0x172f unsupported 470 580 8.0 12.9 Pascal
-0x1b00 0x1d7f unsupported 470 580 8.0 12.9 Pascal
-0x1d80 0x1dff unsupported 470 580 9.0 12.9 Volta
-0x1e00 0x1fff supported 470 - 10.0 - Turing
-0x2180 0x21ff supported 470 - 10.0 - Turing
-0x2080 0x20ff supported 470 - 11.0 - Ampere
-0x2200 0x227f supported 470 - 11.0 - Ampere
-0x2400 0x25ff supported 470 - 11.0 - Ampere
+0x0fc0 0x103f unsupported 304 470 5.0 11.8 Kepler
+0x1180 0x11ff unsupported 304 470 5.0 11.8 Kepler
+0x1280 0x12ff unsupported 304 470 5.0 11.8 Kepler
+0x1340 0x143f unsupported 390 580 6.5 12.9 Maxwell
+0x1600 0x167f unsupported 390 580 6.5 12.9 Maxwell
+0x1740 0x17ff unsupported 390 580 6.5 12.9 Maxwell
+0x15c0 0x15ff unsupported 390 580 8.0 12.9 Pascal
+0x1720 0x172f unsupported 390 580 8.0 12.9 Pascal
+0x1b00 0x1d7f unsupported 390 580 8.0 12.9 Pascal
+0x1d80 0x1dff unsupported 390 580 9.0 12.9 Volta
+0x1e00 0x1fff supported 418 - 10.0 - Turing
+0x2180 0x21ff supported 418 - 10.0 - Turing
+0x2080 0x20ff supported 450 - 11.0 - Ampere
+0x2200 0x227f supported 450 - 11.0 - Ampere
+0x2400 0x25ff supported 450 - 11.0 - Ampere
 0x2680 0x28ff supported 525 - 11.8 - Ada
 0x2300 0x23ff supported 520 - 11.8 - Hopper
 0x2900 0x29ff required 570 - 12.8 - Blackwell
@@ -125,6 +133,7 @@ BOARDS='
 0x2329 supported fm
 0x232c supported fm
 0x2342 required -
+0x2345 required -
 0x2348 required -
 0x2901 required nvlsm
 0x2909 required nvlsm
@@ -137,35 +146,42 @@ BOARDS='
 0x31c2 required imex
 0x31c3 required imex
 '
-# driver branch, last day of support, flavours, lowest release without known holes
+# driver branch, last day of support, lowest release with its newest security fixes
 BRANCHES='
-173 - proprietary -
-304 - proprietary -
-340 2019-12-31 proprietary -
-367 - proprietary -
-390 2022-12-31 proprietary -
-470 2024-07-20 proprietary -
-510 2023-01-01 proprietary -
-515 2023-05-01 open:proprietary -
-520 2023-10-01 open:proprietary -
-525 2023-12-01 open:proprietary -
-530 2023-06-24 open:proprietary -
-535 2026-06-01 open:proprietary 535.309.01
-545 2024-10-01 open:proprietary -
-550 2025-04-17 open:proprietary -
-555 2025-06-01 open:proprietary -
-560 2025-08-22 open:proprietary -
-565 2025-10-01 open:proprietary -
-570 2026-01-13 open:proprietary -
-575 2026-06-03 open:proprietary -
-580 2028-06-01 open:proprietary 580.159.03
-590 2026-03-24 open:proprietary -
-595 2027-03-01 open:proprietary 595.71.05
-610 2026-08-31 open:proprietary -
-615 - open:proprietary -
-620 - open -
-71 - proprietary -
-96 - proprietary -
+71 - -
+96 - -
+173 - -
+304 - -
+340 2019-12-31 -
+367 - -
+390 2022-12-31 -
+418 - -
+440 - -
+450 2023-07-01 450.248.02
+455 2021-01-07 -
+460 2022-01-01 460.91.03
+465 2022-04-19 465.24.02
+470 2024-07-20 470.256.02
+495 2022-10-12 -
+510 2023-01-01 510.108.03
+515 2023-05-01 515.105.01
+520 2023-10-01 -
+525 2023-12-01 525.147.05
+530 2023-06-24 530.41.03
+535 2026-06-01 535.309.01
+545 2024-10-01 545.29.02
+550 2025-04-17 550.163.01
+555 2025-06-01 555.58
+560 2025-08-22 -
+565 2025-10-01 -
+570 2026-01-13 570.211.01
+575 2026-06-03 -
+580 2028-06-01 580.178.04
+590 2026-03-24 590.48.01
+595 2027-03-01 595.91.07
+610 2026-08-31 610.57.04
+615 - 615.71.09
+620 - -
 '
 # <<< from profiles/catalogue
 
@@ -191,6 +207,12 @@ bad_usage() {
     printf 'check_cuda_stack.sh: %s\nusage: check_cuda_stack.sh [--root DIR] [--json] [--cuda VERSION] [--containers] [--deep] [--torch[=PYTHON]]\n' "$1" >&2
     exit 2
 }
+
+if [ ! -c /dev/null ]; then
+    # Every command that is kept quiet would not run at all, and find nothing.
+    echo 'check_cuda_stack.sh: there is no /dev/null here: mount /dev first, or look from outside with --root DIR' >&2
+    exit 4
+fi
 
 root='' as_json='' wanted_cuda='' want_containers='' deep='' torch=''
 while [ $# -gt 0 ]; do
@@ -342,8 +364,9 @@ package() {
                 version=${version#*:}
                 ;;
             esac
-        elif command -v rpm >/dev/null && { [ -d "$root/var/lib/rpm" ] || [ -d "$root/usr/lib/sysimage/rpm" ]; }; then
-            version=$(limited 20 rpm --root "${root:-/}" -q --qf '%{VERSION}\n' "$wanted" 2>/dev/null) || version=
+        elif [ -z "$root" ] && command -v rpm >/dev/null; then
+            # Not in --root: rpm may write beside the database that it reads.
+            version=$(limited 20 rpm -q --qf '%{VERSION}\n' "$wanted" 2>/dev/null) || version=
         fi
         version=${version%%-*}
         [ -z "$version" ] || return 0
@@ -813,8 +836,8 @@ if [ -n "$branch" ]; then
             ended=$(printf '%s' "$c2" | tr -d -) now=$(printf '%s' "$today" | tr -d -)
             [ "$now" -le "$ended" ] || note packages "support of driver branch R$branch ended on $c2: no more fixes" "plan a move to a supported branch: gpu-bringup recommend"
         fi
-        if [ "$c4" != - ] && ! at_least "$driver" "$c4"; then
-            note packages "$driver has known security holes, which $c4 closes" "update within R$branch"
+        if [ "$c3" != - ] && ! at_least "$driver" "$c3"; then
+            note packages "$driver lacks security fixes that $c3 has" "update within R$branch"
         fi
     done
 fi
@@ -1138,7 +1161,7 @@ if [ -n "$engines" ] || [ -n "$want_containers" ]; then
     else
         ok containers "the container toolkit is installed and known to ${engines:-CDI}"
     fi
-    if [ -n "$ctk" ] && package nvidia-container-toolkit && a_version "$version" && ! at_least "$version" "$TOOLKIT_FLOOR"; then
+    if [ -n "$ctk" ] && [ "$TOOLKIT_FLOOR" != - ] && package nvidia-container-toolkit && a_version "$version" && ! at_least "$version" "$TOOLKIT_FLOOR"; then
         note containers "container toolkit $version lets a container reach the host; $TOOLKIT_FLOOR closes the known holes" "update nvidia-container-toolkit"
     fi
     # A CDI file names the libraries of one driver version: after an upgrade it leads nowhere.

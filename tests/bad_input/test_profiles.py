@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,10 @@ def refused(
         (b"[[scenario]]\n", "the key 'id' is missing"),
         (b"9 = 9\r\n" * 2, "isn't valid TOML"),
         (b"x = " + b"9" * 100_000, "isn't valid TOML"),
+        (
+            GOOD.replace("good", "b").replace("178.04", "9" * 5000).encode(),
+            "isn't a driver version",
+        ),
         (b"as_of = 25:00:00\n", "isn't valid TOML"),
         (b"as_of = 10:00:00\n", "isn't a date"),
         (GOOD.encode(), "this entry stands in"),
@@ -192,16 +199,24 @@ def test_names_of_files_that_a_terminal_would_obey(
         assert errors.count("isn't valid TOML") == 4
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, with one good profile."""
+    place = Path(tempfile.mkdtemp(prefix="gpu-bringup-test-"))
+    place.chmod(0o755)
+    own = place / "own"
+    own.mkdir()
+    (own / "good.toml").write_text(GOOD, encoding="utf-8")
+    yield own
+    shutil.rmtree(place)
+
+
 @pytest.mark.root
 @pytest.mark.process
-def test_files_that_this_user_may_not_read(folder: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if str(parent).startswith("/tmp/") and parent != Path("/tmp"):
-            parent.chmod(0o755)
+def test_files_that_this_user_may_not_read(open_folder: Path) -> None:
+    folder, state = open_folder, open_folder.parent / "state"
     (folder / "closed.toml").write_text(GOOD.replace('"good"', '"closed"'), encoding="utf-8")
     (folder / "closed.toml").chmod(0)
-    state = tmp_path / "for-nobody"
     done = gb("profiles", "list", "--profiles", str(folder), state=state, program=NOBODY)
     assert done.returncode == 2
     assert "good  Good" in done.stdout

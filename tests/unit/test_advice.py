@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from gpu_bringup.model.target import Target
 from gpu_bringup.rules.describe import named_board
 from gpu_bringup.rules.subject import Board
 
+ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ("t4", "v100", "a100", "l4", "l40s", "h100", "h200", "b200", "b300", "p100")
 FRAMEWORKS: tuple[tuple[str, ...], ...] = ((), ("vllm",), ("sglang",), ("transformers",))
 SCENARIOS = ("long-term-stable", "new-hardware", "kubernetes", "compliance")
@@ -191,9 +193,7 @@ def test_real_variables_are_not_reported() -> None:
     assert without_effect(real, catalogue().void_settings) == ()
 
 
-def test_recommend_tells_both(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recommend_tells_both(capsys: pytest.CaptureFixture[str]) -> None:
     described = ["--os", "ubuntu:24.04", "--kernel", "6.8.0-87-generic"]
     wish = ["recommend", "--gpu", "h200", "--framework", "vllm", *described]
     assert main(wish) == 0
@@ -210,13 +210,14 @@ def test_recommend_tells_both(
 
 
 def test_recommend_on_a_host_reports_what_is_set_there(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("NV_GPU_MAX_RANGES", "1024")
-    main(["recommend", "--gpu", "h200", "--json"])
-    document = json.loads(capsys.readouterr().out)
-    assert {(i["name"], i["place"]) for i in document["no_effect"]} >= {
-        ("NV_GPU_MAX_RANGES", "this process's environment")
-    }
-    main(["recommend", "--gpu", "h200"])
-    assert "NV_GPU_MAX_RANGES   this process's environment" in capsys.readouterr().out
+    record = json.loads((ROOT / "tests/hosts/debian13-fresh.json").read_text())
+    record["files"]["/etc/environment"] = "PATH=/bin\nNV_GPU_MAX_RANGES=1024\n"
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps(record))
+    main(["recommend", "--host", str(path), "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["no_effect"]
+    assert (found["name"], found["place"]) == ("NV_GPU_MAX_RANGES", "/etc/environment:2")
+    main(["recommend", "--host", str(path)])
+    assert "NV_GPU_MAX_RANGES   /etc/environment:2" in capsys.readouterr().out

@@ -125,7 +125,7 @@ def test_the_subsystem_tells_boards_with_one_id_apart(catalogue: Catalogue) -> N
     [
         ("debian", "13", "Debian 13 (trixie)"),
         ("debian", "13.2", "Debian 13 (trixie)"),
-        ("almalinux", "9.8", "Red Hat Enterprise Linux 9"),
+        ("almalinux", "9.8", "AlmaLinux 9"),
         ("ubuntu", "24.04", "Ubuntu 24.04 LTS"),
     ],
 )

@@ -21,6 +21,7 @@ from gpu_bringup.catalogue.lookup import (
     suggest_gpus,
     systems_with,
 )
+from gpu_bringup.cli import main
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.catalogue import Catalogue, DriverPackage
 from gpu_bringup.model.enums import Flavour
@@ -69,9 +70,7 @@ def ways(catalogue: Catalogue, board: Board, version: str, flavour: Flavour) -> 
     return [r.detail for rule in rules for r in rule(subject, candidate) if r.blocking]
 
 
-def test_legacy_boards_end_with_nvidias_branch(
-    catalogue: Catalogue, lists: dict[str, Any]
-) -> None:
+def test_legacy_boards_end_with_nvidias_branch(catalogue: Catalogue, lists: dict[str, Any]) -> None:
     wrong = []
     for branch, lines in lists["legacy"].items():
         for pci_id in ids(lines):
@@ -234,16 +233,14 @@ def test_the_subsystem_tells_boards_with_one_id_apart(
         ("rtx6000 pro", "RTX PRO 6000 Blackwell Server Edition"),
         ("a100 80gb sxm5", "NVIDIA A100 SXM4 80GB"),
         ("b20", "NVIDIA B200"),
-        ("geforce 3080", "GeForce RTX 3080"),
+        ("geforce 3080 oc", "GeForce RTX 3080"),
         ("h200 nvl 141", "NVIDIA H200 NVL"),
         ("tesla v100 sxm", "Tesla V100 SXM2 16GB"),
     ],
 )
 def test_near_misses_find_their_board(catalogue: Catalogue, text: str, near: str) -> None:
-    exact = find_gpu(catalogue, text)
-    assert near in ((exact.name,) if exact else suggest_gpus(catalogue, text)), suggest_gpus(
-        catalogue, text
-    )
+    assert find_gpu(catalogue, text) is None
+    assert near in suggest_gpus(catalogue, text)[:3]
 
 
 def test_names_as_people_type_them(catalogue: Catalogue) -> None:
@@ -287,7 +284,7 @@ def test_names_of_slices(name: str, vgpu: bool) -> None:
 
 
 def test_no_board_has_the_name_of_a_slice(catalogue: Catalogue) -> None:
-    assert [name for name in index_of(catalogue).names().values() if is_vgpu_name(name)] == []
+    assert [name for name, _ in index_of(catalogue).names() if is_vgpu_name(name)] == []
 
 
 def test_systems_name_boards_that_exist_and_fit(catalogue: Catalogue) -> None:
@@ -297,10 +294,15 @@ def test_systems_name_boards_that_exist_and_fit(catalogue: Catalogue) -> None:
         assert system.gpus, system.id
         for gpu_id in system.gpus:
             gpu = known[gpu_id]
-            fits = {system.fabric, "nvswitch-board"} | ({"none"} if system.fabric == "none" else set())
+            fits = {system.fabric, "nvswitch-board"} | (
+                {"none"} if system.fabric == "none" else set()
+            )
             assert gpu.fabric in fits, (system.id, gpu_id, gpu.fabric)
             if gpu.first_driver:
-                assert int(system.first_branch) <= int(branch_of(gpu.first_driver)), (system.id, gpu_id)
+                assert int(system.first_branch) <= int(branch_of(gpu.first_driver)), (
+                    system.id,
+                    gpu_id,
+                )
         for switch in system.switch_ids:
             assert switch in catalogue.nvswitch_ids
             assert architecture_of(catalogue, switch) is None
@@ -332,7 +334,7 @@ def test_unlisted_ids_are_placed_by_their_block(catalogue: Catalogue) -> None:
         assert (place.id if place else None) == architecture, pci_id
 
 
-OS = ("debian:12", "debian:13", "ubuntu:22.04", "ubuntu:24.04", "rhel:8", "rhel:9")
+OS = ("debian:12", "ubuntu:24.04", "rhel:9")
 
 
 @pytest.mark.parametrize("system", OS)
@@ -369,3 +371,11 @@ def test_what_is_recommended_drives_the_board_by_nvidias_lists(
     print(system, dict(figures), "wrong", len(wrong))
     assert wrong == []
     assert figures["recommended"] > 400
+
+
+def test_profiles_shows_a_board_of_the_compact_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profiles", "show", "RTX 3080"]) == 0
+    shown = capsys.readouterr().out
+    assert "GeForce RTX 3080" in shown
+    assert "compute capability 8.6" in shown
+    assert "profiles/catalogue/chips.toml" in shown

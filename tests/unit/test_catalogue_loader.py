@@ -177,7 +177,7 @@ def test_what_the_cases_below_are_made_of_is_right(tmp_path: Path, text: str) ->
         (BREAK, "96, 97", '96, "97"', ".series[0][2]", "isn't a whole number"),
         (BREAK, '"580", "all"', '"58", "all"', ".fixed[0]", "there is no driver branch '58'"),
         (ARCHITECTURE, "0x4000", "0x5000", "pci_ranges[0]", "no range of device ids"),
-        (ARCHITECTURE, "0x4000, 0x40ff", "0x23f0, 0x24ff", "pci_ranges[0]", "already in a range"),
+        (ARCHITECTURE, "0x4000, 0x40ff", "0x23f1, 0x23ff", "pci_ranges[0]", "already in a range"),
         (ARCHITECTURE, '"620"', '"62"', "architecture 'next'.first_branch", "driver branch"),
         (
             ARCHITECTURE,

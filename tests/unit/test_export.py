@@ -17,7 +17,7 @@ from gpu_bringup.errors import InputError, RefusedError
 from gpu_bringup.export import to_ansible, to_json, to_markdown, to_shell, to_text
 from gpu_bringup.export.plans import export
 from gpu_bringup.export.words import duration, shell_line, size
-from gpu_bringup.model.plan import Command, Plan, Step, Write
+from gpu_bringup.model.plan import Command, MadeFor, Plan, Step, Write
 
 TARGET = {
     "kernel": {"releases": ["6.12.107+deb13-amd64"]},
@@ -162,7 +162,7 @@ def sudo_or_root() -> None:
 def test_the_script_quotes_everything() -> None:
     script = to_shell(BUSY)
     assert "set -eu" in script
-    assert "accept '0 3' id 'it'\"'\"'s $HOME" in script
+    assert "accept '0 3' run id 'it'\"'\"'s $HOME" in script
     assert shell_line(BUSY.steps[0].commands[0]) in script
     for line in script.splitlines():
         assert "\r" not in line
@@ -245,6 +245,100 @@ def test_the_script_stops_at_a_failure_and_at_a_reboot(tmp_path: Path) -> None:
     assert run(reboot, tmp_path, "2").returncode == 0
     assert (tmp_path / "s3").exists()
     assert run(reboot, tmp_path, "x").returncode == 2
+
+
+def os_release() -> dict[str, str]:
+    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name: value.strip("\"'") for name, _, value in pairs}
+
+
+def this_host(**more: Any) -> MadeFor:
+    """The host that the tests run on, whose running kernel may have no module folder."""
+    here = os_release()
+    host = MadeFor(here["ID"], here.get("VERSION_ID", ""), "this host", os.uname().machine)
+    return replace(host, running=False, **more)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"os_id": "plan9"}, "not plan9"),
+        ({"os_version": "0.1"}, "not 0.1"),
+        ({"machine": "pdp11"}, "not pdp11"),
+        ({"kernels": ("0.0.1-none",)}, "kernel 0.0.1-none is not installed here"),
+    ],
+)
+def test_the_script_refuses_another_host(
+    wrong: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    mark = tmp_path / "done"
+    chosen = plan(
+        Step("touch", "r", "Touch", "w", (Command(("touch", str(mark)), root=False),)),
+        made_for=replace(this_host(), **wrong),
+    )
+    for arguments in ((), ("--check",), ("--dry-run",), ("--from", "touch")):
+        done = run(to_shell(chosen), tmp_path, *arguments)
+        assert done.returncode == 4, done.stdout
+        assert words in done.stderr
+        assert "Nothing was changed" in done.stderr
+    assert not mark.exists()
+    assert run(to_shell(chosen), tmp_path, "--list").returncode == 0
+
+
+@pytest.mark.process
+def test_the_script_runs_on_its_host_again_from_a_step_and_dry(tmp_path: Path) -> None:
+    steps = tuple(
+        Step(name, "r", f"Make {name}", "w", (Command(("touch", str(tmp_path / name)), root=False),))
+        for name in ("one", "two")
+    )
+    script = to_shell(plan(*steps, made_for=this_host()))
+    assert "the plan was made for" in run(script, tmp_path, "--check").stdout
+    listed = run(script, tmp_path, "--list").stdout
+    assert [line.split()[:2] for line in listed.splitlines()] == [["1", "one"], ["2", "two"]]
+    dry = run(script, tmp_path, "--dry-run")
+    assert dry.returncode == 0
+    assert f"would run: 'touch' '{tmp_path}/one'" in dry.stdout
+    assert not (tmp_path / "one").exists()
+    assert run(script, tmp_path, "--from", "two").returncode == 0
+    assert not (tmp_path / "one").exists()
+    assert (tmp_path / "two").exists()
+    assert run(script, tmp_path, "--from=1").returncode == 0
+    assert run(script, tmp_path).returncode == 0
+    for wrong in (("--from",), ("--from", "three"), ("--from", "0"), ("--force",)):
+        assert run(script, tmp_path, *wrong).returncode == 2
+
+
+@pytest.mark.process
+def test_the_script_names_the_step_it_stopped_at(tmp_path: Path) -> None:
+    bad = Step("bad", "r", "Break", "w", (Command(("sh", "-c", "exit 7"), root=False),))
+    done = run(to_shell(plan(bad, made_for=this_host())), tmp_path)
+    assert done.returncode == 7
+    assert "Stopped at step 1, bad (exit status 7)" in done.stderr
+    assert "--from 1" in done.stderr
+
+
+def test_a_plan_remembers_its_host() -> None:
+    host = MadeFor("rhel", "9", "RHEL 9", "", ("5.14.0",), running=False)
+    assert Plan.from_json(plan(made_for=host).to_json()).made_for == host
+    assert "made_for" not in plan().to_json()
+
+
+def test_what_all_calls_have_in_common_is_said_once() -> None:
+    command = install_step().commands[0]
+    calls = tuple(
+        replace(
+            command,
+            argv=("apt-get", "-y", "-o", "A=1", "-o", "B=2", "install", name),
+        )
+        for name in ("a", "b", "c")
+    )
+    text = to_text(plan(install_step(commands=calls, undo=())))
+    assert text.count("DEBIAN_FRONTEND") == 1
+    assert "   # apt-get a\n" in text or "   # apt-get install a\n" in text
+    script = to_shell(plan(install_step(commands=calls, undo=())))
+    assert script.count("DEBIAN_FRONTEND") == 1
 
 
 # --- the playbook ----------------------------------------------------------------------------------

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gpu_bringup.errors import RefusedError
+from gpu_bringup.families.detect import family_for
 from gpu_bringup.families.dnf import Dnf, nevra
 from gpu_bringup.families.dnf_output import first_error, parse_simulation, parse_sizes
+from gpu_bringup.families.rhel import fabric_names
 from gpu_bringup.families.zypper import Zypper
+from gpu_bringup.model.facts import Facts, OsFacts, Repository
+from unit.make_facts import fresh
 
 FEDORA_43 = """\
 Updating and loading repositories:
@@ -83,6 +89,116 @@ def test_pins_are_written_as_each_manager_wants_them() -> None:
     assert Zypper().install(("dkms=3.0-1",)).argv[-2:] == ("--oldpackage", "dkms=3.0-1")
     assert Dnf(4).hold_tools == ("python3-dnf-plugin-versionlock",)
     assert Dnf(5).hold_tools == ()
+
+
+def test_a_branch_is_locked_as_each_dnf_understands_it() -> None:
+    lock, unlock = Dnf(4).hold_branch("580")
+    assert lock.argv[2:] == ("versionlock", "add", "--raw", "*nvidia*-580.*")
+    assert unlock.argv[2:] == ("versionlock", "delete", "*nvidia*-580.*")
+    lock, unlock = Dnf(5).hold_branch("580")
+    assert lock.argv[2:] == ("versionlock", "add", "*nvidia*580*")
+    assert unlock.argv[2:] == ("versionlock", "delete", "*nvidia*580*")
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "machine", "names"),
+    [
+        (
+            "fabricmanager",
+            "580.178.04",
+            "x86_64",
+            ("nvidia-fabricmanager", "libnvidia-nscq", "libnvsdm"),
+        ),
+        ("fabricmanager", "580.178.04", "aarch64", ("nvidia-fabricmanager", "libnvidia-nscq")),
+        (
+            "fabricmanager",
+            "570.211.01",
+            "x86_64",
+            ("nvidia-fabric-manager", "libnvidia-nscq-570", "libnvsdm-570"),
+        ),
+        ("fabricmanager", "535.309.01", "x86_64", ("nvidia-fabric-manager", "libnvidia-nscq-535")),
+        ("imex", "580.178.04", "aarch64", ("nvidia-imex",)),
+        ("imex", "570.211.01", "aarch64", ("nvidia-imex-570",)),
+        ("none", "580.178.04", "x86_64", ()),
+    ],
+)
+def test_fabric_packages_are_named_by_branch_and_machine(
+    kind: str, version: str, machine: str, names: tuple[str, ...]
+) -> None:
+    assert fabric_names(kind, version, machine) == tuple(f"{name}={version}" for name in names)
+
+
+def enabling(os: OsFacts, facts: Facts, *components: str) -> list[str]:
+    family = family_for(os)
+    assert family is not None
+    change = family.enable_components(facts, {}, components)
+    return [" ".join(command.argv) for command in change.commands]
+
+
+def test_repositories_are_switched_on_as_each_system_does() -> None:
+    plain = fresh()
+    update_server = replace(
+        plain,
+        packages=replace(
+            plain.packages,
+            repositories=(
+                Repository(
+                    "/etc/yum.repos.d/redhat-rhui.repo",
+                    1,
+                    "https://rhui.example.org/os",
+                    suites=("rhel-10-baseos-rhui-rpms",),
+                    format="yum",
+                ),
+            ),
+        ),
+    )
+    rhel = OsFacts("rhel", "10.2", "x", arch="aarch64")
+    assert enabling(rhel, plain, "extensions", "supplementary") == [
+        "subscription-manager repos --enable rhel-10-for-aarch64-extensions-rpms",
+        "subscription-manager repos --enable rhel-10-for-aarch64-supplementary-rpms",
+    ]
+    assert enabling(rhel, update_server, "extensions", "crb")[1::2] == [
+        "dnf config-manager --set-enabled rhel-10-extensions-rhui-rpms",
+        "dnf config-manager --set-enabled codeready-builder-for-rhel-10-rhui-rpms",
+    ]
+    rocky = OsFacts("rocky", "8.10", "x")
+    assert enabling(rocky, plain, "crb")[-1] == "dnf config-manager --set-enabled powertools"
+    oracle = OsFacts("ol", "9.6", "x")
+    assert enabling(oracle, plain, "crb", "epel")[1:] == [
+        "dnf config-manager --set-enabled ol9_codeready_builder",
+        "dnf -y install --setopt=install_weak_deps=False oracle-epel-release-el9",
+    ]
+    alma = OsFacts("almalinux", "10.1", "x")
+    assert enabling(alma, plain, "almalinux-nvidia")[0].endswith(" almalinux-release-nvidia-driver")
+    amazon = OsFacts("amzn", "2023", "x")
+    assert enabling(amazon, plain, "amazonlinux-nvidia")[0].endswith(" nvidia-release")
+    with pytest.raises(RefusedError, match="x86_64 only"):
+        enabling(replace(amazon, arch="aarch64"), plain, "amazonlinux-nvidia")
+    fedora = OsFacts("fedora", "44", "x")
+    assert enabling(fedora, plain, "crb", "epel") == []
+    sles = OsFacts("sles", "15.7", "x")
+    module = "SUSEConnect -p sle-module-development-tools/15.7/x86_64"
+    assert enabling(sles, plain, "development-tools") == [module]
+    running = replace(plain, kernels=replace(plain.kernels, running="6.4.0-150700.53.40-default"))
+    assert enabling(replace(sles, version="15"), running, "development-tools") == [module]
+    assert enabling(OsFacts("sles", "16.0", "x"), plain, "development-tools") == []
+    assert enabling(OsFacts("opensuse-leap", "15.6", "x"), plain, "development-tools") == []
+
+
+def test_what_is_switched_on_already_is_seen() -> None:
+    family = family_for(OsFacts("rhel", "10.2", "x"))
+    assert family is not None
+    wanted = ("extensions", "supplementary", "crb", "epel")
+    on = tuple(
+        Repository("/etc/yum.repos.d/redhat.repo", 1, "https://cdn.example.org/x", suites=(name,))
+        for name in (
+            "rhel-10-for-x86_64-extensions-rpms",
+            "codeready-builder-for-rhel-10-x86_64-rpms",
+        )
+    )
+    assert family.missing_components(on, wanted) == ("supplementary", "epel")
+    off = tuple(replace(entry, enabled=False) for entry in on)
+    assert family.missing_components(off, wanted) == wanted
 
 
 def test_zypper_answers_that_are_no_xml() -> None:

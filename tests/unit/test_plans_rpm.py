@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -299,6 +300,61 @@ def headers_faults(case: PlanCase, names: list[str], zypper: bool) -> list[str]:
     if built and not {"gcc", "gcc13"} & set(names):
         found.append("built here, and no compiler")
     return found
+
+
+def changed(plan: Plan, old: str, new: str) -> Plan:
+    """The plan with a text exchanged in all commands and files."""
+    steps = tuple(
+        replace(
+            step,
+            commands=tuple(
+                replace(c, argv=tuple(word.replace(old, new) for word in c.argv))
+                for c in step.commands
+            ),
+            writes=tuple(replace(w, content=w.content.replace(old, new)) for w in step.writes),
+        )
+        for step in plan.steps
+    )
+    assert steps != plan.steps, old
+    return replace(plan, steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms", "isn't open"),
+        ("nvidia-fabricmanager-580.178.04", "nvidia-fabricmanager", "the driver's version"),
+        ("kmod-nvidia-open-dkms-580.178.04", "kmod-nvidia-open-dkms", "left to chance"),
+        (f"kernel-devel-{EL9}", "kernel-devel", "isn't of"),
+        (f"kernel-devel-matched-{EL9}", "kernel-devel-matched", "isn't of"),
+        ("dnf", "yum", "yum"),
+        ("gpgcheck=1", "gpgcheck=0", "unsigned"),
+        ("--setopt=install_weak_deps=False", "--nogpgcheck", "--nogpgcheck"),
+        ("580-open", "580-dkms", "module stream"),
+        ("repos/rhel9/x86_64", "repos/rhel9/sbsa", "another system"),
+        ("gcc", "cpp", "no compiler"),
+        ("kernel-devel", "bash", "no build tree"),
+        ("openssl", "open ssl", "no package name"),
+        ("python3-dnf-plugin-versionlock", "python3", "before its plugin"),
+    ],
+)
+def test_a_reviewer_would_object(catalogue: Catalogue, old: str, new: str, fault: str) -> None:
+    case = PlanCase("rhel:9", EL9, HGX, driver="580.178.04")
+    plan, _ = plan_goldens.make(case, catalogue)
+    assert faults(case, plan, catalogue) == []
+    found = faults(case, changed(plan, old, new), catalogue)
+    assert any(fault in text for text in found), found
+
+
+def test_a_reviewer_misses_undo_and_reason(catalogue: Catalogue) -> None:
+    case = PlanCase("sles:15.7", SLE15, HGX, source="distribution")
+    plan, _ = plan_goldens.make(case, catalogue)
+    bare = replace(plan, steps=tuple(replace(s, undo=(), why="") for s in plan.steps))
+    found = faults(case, bare, catalogue)
+    assert "driver: says no reason" in found
+    assert "driver: neither undo nor a word why there is none" in found
+    other = changed(plan, "-kmp-default", "-kmp-azure")
+    assert any("on a default kernel" in text for text in faults(case, other, catalogue))
 
 
 @pytest.mark.parametrize(("os", "kernel"), HOSTS, ids=lambda value: str(value))

@@ -431,7 +431,9 @@ def test_a_host_that_nothing_can_be_said_of_is_refused(
 ) -> None:
     result = ask(Answers(), facts)
     assert result.status == "refused"
-    assert [(r.rule, r.verdict) for r in result.refusal] == [(rule, verdict)]
+    assert [(r.rule, r.verdict) for r in result.refusal[:1]] == [(rule, verdict)]
+    # What the board alone decides is told where only the system isn't known.
+    assert [r.rule for r in result.refusal[1:]] == ["gpu-branch"] * (rule == "os-known")
     assert "--" in result.refusal[0].detail
     assert result.to_json()["target"] is None
     assert rank(facts, Answers(), CATALOGUE) == proving_order(facts, Answers(), CATALOGUE) == ()
@@ -461,7 +463,7 @@ def test_answers_that_name_nothing(answers: Answers, place: str, hint: str) -> N
     with pytest.raises(InputError) as error:
         validate_answers(answers, CATALOGUE)
     assert error.value.place == place
-    assert hint in error.value.hint
+    assert hint in error.value.hint.lower() or hint in error.value.hint
 
 
 def test_good_answers_pass() -> None:

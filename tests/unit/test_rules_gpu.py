@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from gpu_bringup.catalogue.loader import load
+from gpu_bringup.facts.described import described_facts
 from gpu_bringup.facts.pci import is_vgpu
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.catalogue import Catalogue, DriverPackage
 from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.facts import PciDevice, PciFacts
 from gpu_bringup.model.target import Reason, Verdict
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of
 from gpu_bringup.rules.capability import cuda_span
-from gpu_bringup.rules.describe import board_by_id, named_board
-from gpu_bringup.rules.gpu import conflict, gpu_branch, gpu_flavour, gpu_release, mixed_gpus
+from gpu_bringup.rules.describe import board_by_id, boards_of, find_distribution, named_board
+from gpu_bringup.rules.fabric import fabric, fabric_source
+from gpu_bringup.rules.gpu import (
+    conflict,
+    gpu_branch,
+    gpu_flavour,
+    gpu_release,
+    mixed_gpus,
+    mixture,
+)
 from gpu_bringup.rules.guests import vgpu_guest
+from gpu_bringup.rules.peers import peer_to_peer
 from gpu_bringup.rules.software import gpu_cuda
 from gpu_bringup.rules.subject import Board, Candidate, Rule, Subject
 
@@ -139,7 +151,7 @@ def test_a_release_whose_list_leaves_the_board_out_is_not_promised(catalogue: Ca
 def test_mixtures_that_no_driver_serves(
     catalogue: Catalogue, names: tuple[str, ...], words: str
 ) -> None:
-    against = conflict(subject(catalogue, *(named_board(name, catalogue) for name in names)))
+    against = mixture(subject(catalogue, *(named_board(name, catalogue) for name in names)))
     if not words:
         assert against is None
         return
@@ -218,3 +230,78 @@ def test_an_unknown_board_is_told_and_not_blocked(catalogue: Catalogue) -> None:
 )
 def test_cuda_versions_of_a_board(catalogue: Catalogue, name: str, first: str, last: str) -> None:
     assert cuda_span(catalogue, named_board(name, catalogue)) == (first, last)
+
+
+def test_what_no_branch_on_offer_drives_is_refused_in_one_sentence(catalogue: Catalogue) -> None:
+    newest = catalogue.distributions[0]
+    offered = min(int(package.branch) for package in newest.drivers)
+    assert offered > 390
+    against = conflict(subject(catalogue, named_board("Tesla C2075", catalogue)))
+    assert against is not None
+    assert "R390, whose support ended in December 2022, is the last driver branch" in against.detail
+    assert newest.name in against.detail
+    assert conflict(subject(catalogue, named_board("V100", catalogue))) is None
+    sliced = conflict(subject(catalogue, named_board("L40S-8Q", catalogue)))
+    assert sliced is not None
+    assert sliced.rule == "vgpu-guest"
+
+
+def test_geforce_boards_are_told_of_their_way_to_each_other(catalogue: Catalogue) -> None:
+    (note,) = ask(peer_to_peer, catalogue, ("RTX 4090", "L40S"), "580.178.04", OPEN)
+    assert note.verdict is Verdict.OK
+    assert not note.blocking
+    assert "users report" in note.detail
+    assert ask(peer_to_peer, catalogue, ("RTX 4090",), "580.178.04", OPEN) == []
+    assert ask(peer_to_peer, catalogue, ("H100", "H200"), "580.178.04", OPEN) == []
+
+
+def test_a_vgpu_on_the_bus_is_refused_and_a_passed_through_gpu_is_not(catalogue: Catalogue) -> None:
+    def seen(vgpu: bool) -> Reason | None:
+        device = PciDevice("0000:06:00.0", "10de:26b9", "10de:1851", vgpu=vgpu)
+        facts = described_facts(Answers(os="debian:12"), catalogue)
+        facts = replace(facts, pci=PciFacts((device,), ()))
+        boards = boards_of(facts, Answers(), catalogue)
+        assert isinstance(boards, tuple)
+        return conflict(subject(catalogue, *boards))
+
+    against = seen(True)
+    assert against is not None
+    assert "NVIDIA L40S (vGPU) is a vGPU" in against.detail
+    assert seen(False) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "system", "source", "missing"),
+    [
+        (("H20",), "debian:13", "distribution", "Fabric Manager"),
+        (("H100",) * 8, "debian:12", "distribution", "Fabric Manager"),
+        (("H100",), "debian:12", "distribution", ""),
+        (("B200",), "ubuntu:24.04", "distribution", "NVLSM"),
+        (("GB200",), "ubuntu:24.04", "distribution", ""),
+        (("H20",), "ubuntu:24.04", "distribution", ""),
+        (("B200",), "debian:13", "nvidia-repository", ""),
+        (("L40S",), "debian:13", "distribution", ""),
+    ],
+)
+def test_the_archive_must_have_the_fabrics_software(
+    catalogue: Catalogue, names: tuple[str, ...], system: str, source: str, missing: str
+) -> None:
+    boards = boards_of(None, Answers(gpus=names), catalogue)
+    release = find_distribution(system, catalogue)
+    assert isinstance(boards, tuple)
+    assert release is not None
+    one = replace(subject(catalogue, *boards), distribution=release)
+    candidate = replace(driver(catalogue, "580.178.04", OPEN), source_kind=source)
+    reasons = list(fabric_source(one, candidate))
+    assert bool(reasons) is bool(missing)
+    if missing:
+        assert reasons[0].blocking
+        assert f"has no {missing}, which" in reasons[0].detail
+        assert "580.178.04" in reasons[0].detail
+
+
+def test_the_fabrics_software_is_named_in_the_drivers_version(catalogue: Catalogue) -> None:
+    (reason,) = ask(fabric, catalogue, ("B300",), "580.178.04", OPEN)
+    assert "Fabric Manager of exactly version 580.178.04 and NVLSM" in reason.detail
+    (tray,) = ask(fabric, catalogue, ("GB200",), "580.178.04", OPEN)
+    assert "nvidia-imex of version 580.178.04" in tray.detail

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpu_bringup.catalogue.loader import KINDS, load, survey
+from gpu_bringup.catalogue import loader
+from gpu_bringup.catalogue.loader import load, survey
 from gpu_bringup.catalogue.schema import schema_files
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.catalogue import Catalogue, Scenario
@@ -96,11 +97,7 @@ def plain(value: Any) -> Any:
 def schemas() -> dict[str, Any]:
     import json
 
-    return {
-        name.partition(".")[0]: json.loads(text)
-        for name, text in schema_files().items()
-        if name.partition(".")[0] in KINDS
-    }
+    return {name.partition(".")[0]: json.loads(text) for name, text in schema_files().items()}
 
 
 def test_all_data_fits_the_closed_schemas() -> None:
@@ -113,7 +110,7 @@ def test_all_data_fits_the_closed_schemas() -> None:
     }
     seen = set()
     for path in sorted(PROFILES.rglob("*.toml")):
-        if path.parent.name in ("failures", "lessons"):
+        if path.parent.name == "lessons":
             continue
         content = plain(tomllib.loads(path.read_text(encoding="utf-8")))
         for kind in set(content) - {"as_of"}:
@@ -298,3 +295,29 @@ def test_every_field_of_a_profile_can_be_taken_over(tmp_path: Path) -> None:
     for name in set(Scenario.__dataclass_fields__) - own:
         assert getattr(lab, name) == getattr(acme, name), name
     assert given <= dict(catalogue.origins["lab"].inherited).keys()
+
+
+def test_the_hosts_own_folder_and_one_by_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder comes before the ones below it, and can build on them."""
+    host, extra = tmp_path / "host", tmp_path / "extra"
+    monkeypatch.setattr(loader, "OPERATOR_PROFILES", host)
+    put(host, OWN)
+    put(extra, '[[scenario]]\nid = "acme"\nextends = "acme"\npinned_cuda = "12.8"\n')
+    below, above = load(), load(extra)
+    assert below.origins["acme"].kind == "host"
+    assert (below.scenarios["acme"].pinned_cuda, above.scenarios["acme"].pinned_cuda) == (
+        "12.9",
+        "12.8",
+    )
+    assert above.scenarios["acme"].title == "ACME certified stack"
+    assert above.origins["acme"].extends == ("acme", "compliance")
+    assert above.origins["acme"].replaces
+    assert not below.origins["acme"].replaces
+    # A mistake in the nearer folder leaves the other one's as it was.
+    put(extra, '[[scenario]]\nid = "acme"\nextends = "acme"\npinned_cuda = "77.1"\n')
+    found = survey(extra)
+    assert len(found.problems) == 1
+    assert found.catalogue.scenarios["acme"].pinned_cuda == "12.9"
+    assert found.catalogue.origins["acme"].kind == "host"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeHost
 
 from gpu_bringup.facts.settings import (
     assignments,
@@ -11,6 +10,7 @@ from gpu_bringup.facts.settings import (
     observe,
     unit_assignments,
 )
+from unit.fakes import FakeHost
 
 HEAP = "NV_GPU_MAX_HEAP_SIZE"
 WANTED = {HEAP, "NV_GPU_MAX_RANGES"}

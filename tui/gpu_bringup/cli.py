@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_SCENARIOS = "long-term-stable, new-hardware, kubernetes, compliance"
+_SCENARIOS = "long-term-stable, new-hardware, kubernetes, compliance, or one of your own"
 
 _EPILOG = """\
 exit status:

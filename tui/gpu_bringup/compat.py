@@ -189,9 +189,7 @@ def _combine(results: list[tuple[Flavour, tuple[Finding, ...]]]) -> dict[str, An
         }
         for flavour, head in heads
     }
-    return _document(
-        _WORDS[verdict], _BASES.get(basis, basis), detail, error, sources, flavours
-    )
+    return _document(_WORDS[verdict], _BASES.get(basis, basis), detail, error, sources, flavours)
 
 
 def _told(deciding: list[tuple[Flavour, Finding]]) -> str:

@@ -60,6 +60,7 @@ class BoardIndex:
             for pci_id in gpu.pci_ids:
                 self._by_id.setdefault(pci_id, []).append(gpu)
         self._names: dict[str, str | Gpu] = {}
+        self._written: list[tuple[str, str]] = []
 
     def listed(self, pci_id: str, subsystem: str) -> Gpu | None:
         """The board of the long list; of several with one id, the one of that subsystem."""
@@ -68,7 +69,7 @@ class BoardIndex:
             if subsystem and subsystem in gpu.subsystem_ids:
                 return gpu
         whole = [gpu for gpu in same if not gpu.subsystem_ids]
-        return (whole or list(same) or [None])[0]
+        return next(iter(whole or same), None)
 
     def by_id(self, pci_id: str, subsystem: str = "") -> Gpu | None:
         """The board with that PCI id, from either table."""
@@ -88,14 +89,11 @@ class BoardIndex:
                 return self._compact_key(found) if isinstance(found, str) else found
         return None
 
-    def names(self) -> dict[str, str]:
-        """Every name as it is compared -> the board's name for people."""
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """(a name or alias as it is written, the board's name), each board once or more."""
         if not self._names:
             self._collect_names()
-        result = {}
-        for known, found in self._names.items():
-            result[known] = found.name if isinstance(found, Gpu) else self._row(found)[0]
-        return result
+        return tuple(self._written)
 
     def chip(self, pci_id: str) -> Chip | None:
         """The chip whose block of ids this one is in."""
@@ -115,10 +113,6 @@ class BoardIndex:
             if any(first <= device <= last for first, last in architecture.pci_ranges):
                 return architecture
         return None
-
-    def _row(self, key: str) -> tuple[str, str]:
-        chip = self.chip(f"10de:{key[:4]}")
-        return _rows(chip.boards)[key] if chip is not None else ("", "")
 
     def _compact_key(self, key: str) -> Gpu | None:
         device, _, subsystem = key.partition(":")
@@ -154,11 +148,17 @@ class BoardIndex:
         for gpu in self._catalogue.gpus:
             for name in (gpu.id, gpu.name, *gpu.aliases, *gpu.pci_ids):
                 self._names.setdefault(plain(name), gpu)
+            self._written += ((name, gpu.name) for name in (gpu.name, *gpu.aliases))
         # Of several chips whose boards bear one name (GeForce GT 730) the newest is meant.
         for chip in sorted(self._catalogue.chips, key=lambda item: item.pci_ranges, reverse=True):
             for key, (name, _) in _rows(chip.boards).items():
-                if f"10de:{key}" not in self._by_id and not is_vgpu_name(name):
-                    self._names.setdefault(plain(name), key)
+                device, _, subsystem = key.partition(":")
+                listed = self.listed(f"10de:{device}", f"10de:{subsystem}")
+                if is_vgpu_name(name):
+                    continue
+                self._names.setdefault(plain(name), listed or key)
+                if listed is None:
+                    self._written.append((name, name))
 
 
 @lru_cache(maxsize=4)

@@ -6,9 +6,11 @@ are looked for in ``references``.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from gpu_bringup.catalogue.entries import fail, guess
@@ -26,6 +28,7 @@ from gpu_bringup.model.catalogue import (
     StableBreak,
     Toolkit,
 )
+from gpu_bringup.model.stack import Bulletin, ForwardCompatibility, KnownBad
 from gpu_bringup.model.versions import branch_of, driver_key
 
 _DAYS_APART = timedelta(days=31)
@@ -42,6 +45,23 @@ class Known:
     toolkits: Mapping[str, Toolkit]
     systems: frozenset[str]
     """Ids of distributions, those of rebuilds included."""
+
+    def owner(self, device: int) -> Architecture | None:
+        """The architecture in one of whose ranges a device id is; None: in none."""
+        place = bisect_right(self._firsts, device) - 1
+        if place < 0:
+            return None
+        _, last, architecture = self._ranges[place]
+        return architecture if device <= last else None
+
+    @cached_property
+    def _ranges(self) -> list[tuple[int, int, Architecture]]:
+        ranges = [(*pair, item) for item in self.architectures.values() for pair in item.pci_ranges]
+        return sorted(ranges, key=lambda item: item[:2])
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [first for first, _, _ in self._ranges]
 
 
 def check(entry: Any, known: Known, place: Place) -> None:
@@ -127,15 +147,13 @@ def _gpu(entry: Gpu, known: Known, place: Place) -> None:
             "compute_capability",
         )
     for number, pci_id in enumerate(entry.pci_ids):
-        device = int(pci_id.partition(":")[2], 16)
-        for other in known.architectures.values():
-            inside = any(first <= device <= last for first, last in other.pci_ranges)
-            if inside and other.id != entry.architecture:
-                raise _wrong(
-                    f"{pci_id} is in a range of {other.name}, not of {architecture.name}",
-                    place,
-                    f"pci_ids[{number}]",
-                )
+        owner = known.owner(int(pci_id.partition(":")[2], 16))
+        if owner is not None and owner.id != entry.architecture:
+            raise _wrong(
+                f"{pci_id} is in a range of {owner.name}, not of {architecture.name}",
+                place,
+                f"pci_ids[{number}]",
+            )
     if architecture.open_modules == "required" and entry.open_modules != "required":
         raise _wrong(
             f"{architecture.name} needs the open modules, so this can't be {entry.open_modules!r}",
@@ -159,10 +177,10 @@ def _limit(entry: KernelLimit, known: Known, place: Place) -> None:
 
 def _break(entry: StableBreak, known: Known, place: Place) -> None:
     for number, (series, good, bad) in enumerate(entry.series):
-        if (good, bad) != (-1, -1) and not 0 <= good < bad:
+        if (good, bad) != (-1, -1) and not (0 <= good < bad or (good >= 0 and bad == -1)):
             raise _wrong(
                 f"{series}: the last sublevel known good, {good}, must be below the first known "
-                f"bad, {bad} (-1 and -1: not known)",
+                f"bad, {bad} (-1: not known)",
                 place,
                 f"series[{number}]",
             )
@@ -237,7 +255,35 @@ def _scenario(entry: Scenario, known: Known, place: Place) -> None:
         )
 
 
+def _bulletin(entry: Bulletin, known: Known, place: Place) -> None:
+    for number, (branch, version) in enumerate(entry.fixed):
+        if entry.component == "driver" and branch_of(version) != branch:
+            raise _wrong(f"{version} is no release of branch {branch}", place, f"fixed[{number}]")
+
+
+def _known_bad(entry: KnownBad, known: Known, place: Place) -> None:
+    for key in ("last", "fixed"):
+        version = getattr(entry, key)
+        if version and _older(version, entry.first):
+            raise _wrong(f"{version} is older than the first one, {entry.first}", place, key)
+    for number, name in enumerate(entry.architectures):
+        if name not in known.architectures:
+            near = guess(name, known.architectures)
+            raise _wrong(
+                f"there is no architecture {name!r}{near}", place, f"architectures[{number}]"
+            )
+
+
+def _forward(entry: ForwardCompatibility, known: Known, place: Place) -> None:
+    if entry.toolkit not in known.toolkits:
+        near = guess(entry.toolkit, known.toolkits)
+        raise _wrong(f"there is no CUDA toolkit {entry.toolkit}{near}", place, "toolkit")
+
+
 _CHECKS: dict[type, Any] = {
+    Bulletin: _bulletin,
+    KnownBad: _known_bad,
+    ForwardCompatibility: _forward,
     Branch: _branch,
     DriverRelease: _release,
     Toolkit: _toolkit,

@@ -167,6 +167,17 @@ def fields_of(cls: Any) -> dict[str, tuple[Converter, bool, bool]]:
     return result
 
 
+_TEXTS = converter(tuple[str, ...])
+
+
+def _harmless(text: str) -> bool:
+    return text.isprintable() and len(text) <= LONGEST_TEXT
+
+
+def _all_harmless(items: list[Any]) -> bool:
+    return all(type(item) is str and _harmless(item) for item in items)
+
+
 def build(cls: type[T], table: Any, file: str, place: str) -> T:
     """One entry.
 
@@ -185,7 +196,14 @@ def build(cls: type[T], table: Any, file: str, place: str) -> T:
     values: dict[str, Any] = {}
     for name, (convert, required, optional) in fields.items():
         if name in table:
-            values[name] = convert(table[name], file, f"{place}.{name}")
+            value = table[name]
+            # Most values are texts in which nothing can be wrong: no call, and no words for a place.
+            if convert is _text and type(value) is str and _harmless(value):
+                values[name] = value
+            elif convert is _TEXTS and type(value) is list and _all_harmless(value):
+                values[name] = tuple(value)
+            else:
+                values[name] = convert(value, file, f"{place}.{name}")
         elif required:
             raise fail(f"the key {name!r} is missing", file, place)
         elif optional:

@@ -118,10 +118,13 @@ class Found:
         try:
             yield
         except InputError as error:
-            told = self._with_line(error, where)
-            if self._failed is None:
-                raise told from error.__cause__
-            self._failed(told)
+            self._tell(error, where)
+
+    def _tell(self, error: InputError, where: Where) -> None:
+        told = self._with_line(error, where)
+        if self._failed is None:
+            raise told from error.__cause__
+        self._failed(told)
 
     def _with_line(self, error: InputError, where: Where) -> InputError:
         """The same error with the line of the key, where it can be found."""
@@ -147,8 +150,10 @@ class Found:
                     continue
                 for number, table in enumerate(_tables(kind, tables, name), 1):
                     where = Where(layer, name, _words(kind, table, number), kind, number)
-                    with self._telling(where):
+                    try:
                         self._take(table, where, layer_kind)
+                    except InputError as error:
+                        self._tell(error, where)
 
     def _take(self, table: Any, where: Where, layer_kind: str) -> None:
         cls, identity = KINDS[where.kind]
@@ -220,11 +225,10 @@ class Found:
         """The keys of entries that a check refuses; earlier folders are believed first."""
         for key in sorted(entries, key=lambda item: self._where[item].layer):
             where = self._where[key]
-            holds = False
-            with self._telling(where):
+            try:
                 check(entries[key], (where.file, where.words))
-                holds = True
-            if not holds:
+            except InputError as error:
+                self._tell(error, where)
                 yield key
 
     def _drop(self, key: Key) -> None:
@@ -262,4 +266,6 @@ def _tables(kind: str, tables: Any, name: str) -> list[Any]:
 
 def _words(kind: str, table: Any, number: int) -> str:
     label = table.get(KINDS[kind][1][0]) if isinstance(table, dict) else None
-    return f"{kind} {shown(label)}" if isinstance(label, str) else f"{kind} number {number}"
+    if not isinstance(label, str):
+        return f"{kind} number {number}"
+    return f"{kind} {label!r}" if len(label) <= 80 else f"{kind} {shown(label)}"

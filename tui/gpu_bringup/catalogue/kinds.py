@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_bringup.model.advice import Advice, VoidSetting
-from gpu_bringup.model.boards import Chip, System
+from gpu_bringup.model.boards import ArchiveFabric, Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
     Branch,
@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "gpu": (Gpu, ("id",)),
     "chip": (Chip, ("id",)),
     "system": (System, ("id",)),
+    "archive_fabric": (ArchiveFabric, ("os_id",)),
     "nvswitch": (NvSwitch, ("pci_id",)),
     "branch": (Branch, ("id",)),
     "release": (DriverRelease, ("version",)),

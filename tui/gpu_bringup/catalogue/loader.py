@@ -108,6 +108,7 @@ def _catalogue(found: Found) -> Catalogue:
         ),
         chips=tuple(found.of("chip")),
         systems=tuple(found.of("system")),
+        archives=tuple(found.of("archive_fabric")),
         advice=tuple(found.of("advice")),
         void_settings=tuple(found.of("void_setting")),
     )

@@ -48,19 +48,25 @@ def suggest_gpus(catalogue: Catalogue, text: str, count: int = 4) -> tuple[str, 
     """
     import difflib  # only a name that nobody knows needs it
 
-    words = set(_WORD.findall(text.lower())) - {"nvidia"}
-    wanted = plain(text)
-    names = index_of(catalogue).names()
+    words = _words(text)
+    matcher = difflib.SequenceMatcher(b=plain(text), autojunk=False)
     scores: dict[str, float] = {}
-    for known, name in names.items():
-        have = set(_WORD.findall(known))
-        shared = len(words & have) / (len(words) + 0.2 * len(have - words)) if words else 0.0
-        if shared >= 0.5:
-            scores[name] = max(scores.get(name, 0.0), shared)
-    for known in difflib.get_close_matches(wanted, names, count * 2, 0.6):
-        likeness = difflib.SequenceMatcher(None, wanted, known).ratio()
-        scores[names[known]] = max(scores.get(names[known], 0.0), likeness)
-    return tuple(sorted(scores, key=lambda name: (-scores[name], len(name), name))[:count])
+    for written, name in index_of(catalogue).names():
+        have = _words(written)
+        shared = len(words & have) / len(words) if words else 0.0
+        matcher.set_seq1(plain(written))
+        if shared < 0.5 and matcher.quick_ratio() < 0.7:
+            continue
+        score = shared - 0.02 * len(have - words) + matcher.ratio()
+        scores[name] = max(scores.get(name, 0.0), score)
+    best = max(scores.values(), default=0.0)
+    near = [name for name, score in scores.items() if score > 0.6 * best]
+    return tuple(sorted(near, key=lambda name: (-scores[name], len(name), name))[:count])
+
+
+def _words(text: str) -> set[str]:
+    """The words and numbers of a name: "RTX6000 Ada" -> rtx, 6000, ada."""
+    return set(_WORD.findall(text.lower())) - {"nvidia"}
 
 
 def gpu_by_pci(catalogue: Catalogue, pci_id: str, subsystem_id: str = "") -> Gpu | None:

@@ -19,6 +19,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.values import Rule, Words, rules_of
+from gpu_bringup.model.failure import Failure
+
+ENTRIES: dict[str, type] = {**{kind: cls for kind, (cls, _) in KINDS.items()}, "failure": Failure}
+"""Table name in a file -> dataclass: what the catalogue holds, and what has a reader of its own."""
 
 _SIMPLE = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
@@ -76,8 +80,9 @@ def entry_schema(cls: type) -> dict[str, Any]:
     required = []
     for field in dataclasses.fields(cls):
         kind = hints[field.name]
+        text = texts.get(field.name)
         properties[field.name] = {
-            "description": texts[field.name],
+            **({"description": text} if text else {}),
             **_ruled(_type(kind), rules.get(field.name)),
         }
         default = field.default is dataclasses.MISSING
@@ -109,13 +114,15 @@ def file_schema(kind: str) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": kind,
         "type": "object",
-        "properties": {kind: {"type": "array", "items": entry_schema(KINDS[kind][0])}},
+        "properties": {kind: {"type": "array", "items": entry_schema(ENTRIES[kind])}},
     }
 
 
 def schema_files() -> dict[str, str]:
     """File name -> text of every schema."""
-    return {f"{kind}.schema.json": json.dumps(file_schema(kind), indent=2) + "\n" for kind in KINDS}
+    return {
+        f"{kind}.schema.json": json.dumps(file_schema(kind), indent=2) + "\n" for kind in ENTRIES
+    }
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpu_bringup.model.advice import Advice, VoidSetting
-from gpu_bringup.model.boards import Chip, System
+from gpu_bringup.model.boards import ArchiveFabric, Chip, System
 from gpu_bringup.model.catalogue import (
     Architecture,
     Branch,
@@ -77,24 +77,25 @@ Rule = Words | Form
 
 _ID = Form(r"^\S+$", "an id: one word, not empty")
 _PCI = Form(r"^[0-9a-f]{4}:[0-9a-f]{4}$", "a PCI id such as 10de:2330 (lower case)")
-_DRIVER = Form(r"^\d{2,3}(\.\d+)+$", "a driver version such as 580.178.04")
-_SINCE = Form(r"^\d{3}(\.\d+)*$", "a driver version such as 580.178.04, or a branch such as 580")
-_ANY_DRIVER = Form(r"^(\d{3}(\.\d+)+)?$", "a driver version such as 580.178.04, or empty")
+_DRIVER = Form(r"^\d{2,3}(\.\d{1,6})+$", "a driver version such as 580.178.04")
+_SINCE = Form(
+    r"^\d{3}(\.\d{1,6})*$", "a driver version such as 580.178.04, or a branch such as 580"
+)
+_ANY_DRIVER = Form(r"^(\d{3}(\.\d{1,6})+)?$", "a driver version such as 580.178.04, or empty")
 _BRANCH = Form(r"^\d{2,3}$", "a driver branch such as 580")
-_CUDA = Form(r"^\d+\.\d+$", "a CUDA version such as 12.9")
-_CAPABILITY = Form(r"^\d+\.\d$", "a compute capability such as 9.0")
-_ANY_CAPABILITY = Form(r"^(\d+\.\d)?$", "a compute capability such as 9.0, or empty")
-_ANY_CAPABILITY = Form(r"^(\d+\.\d)?$", "a compute capability such as 9.0, or empty")
-_SERIES = Form(r"^\d+\.\d+$", "a kernel series such as 6.12")
-_KERNEL = Form(r"^\d+\.\d+(\.\d+)?$", "a kernel version such as 6.12 or 6.6.14")
+_CUDA = Form(r"^\d{1,6}\.\d{1,6}$", "a CUDA version such as 12.9")
+_CAPABILITY = Form(r"^\d{1,6}\.\d$", "a compute capability such as 9.0")
+_ANY_CAPABILITY = Form(r"^(\d{1,6}\.\d)?$", "a compute capability such as 9.0, or empty")
+_SERIES = Form(r"^\d{1,6}\.\d{1,6}$", "a kernel series such as 6.12")
+_KERNEL = Form(r"^\d{1,6}\.\d{1,6}(\.\d{1,6})?$", "a kernel version such as 6.12 or 6.6.14")
 # Names of packages become arguments of apt and dnf: none may look like an option.
 _PACKAGE = Form(r"^[A-Za-z0-9][A-Za-z0-9.+_:=~{}-]*$", "the name of a package")
 _FINGERPRINT = Form(r"^[0-9A-F]{40}$", "a key fingerprint: 40 hexadecimal digits, upper case")
 _URL = Form(r"^(https?://\S+)?$", "an address that begins with https://, or empty")
 _URI = Form(r"^(https?|file)://\S+$", "an address that begins with https:// (or http, file)")
-_ANY_CUDA = Form(r"^(\d+\.\d+)?$", "a CUDA version such as 12.9, or empty")
+_ANY_CUDA = Form(r"^(\d{1,6}\.\d{1,6})?$", "a CUDA version such as 12.9, or empty")
 _ANY_RELEASE = Form(
-    r"^(\d+\.\d+[A-Za-z0-9.+~_-]*)?$",
+    r"^(\d{1,6}\.\d{1,6}[A-Za-z0-9.+~_-]*)?$",
     "a kernel series such as 6.12 or a release such as 6.12.107+deb13-amd64, or empty",
 )
 _OS_TEXT = r"[a-z0-9._-]+(:[A-Za-z0-9._-]+)?"
@@ -174,6 +175,7 @@ RULES: dict[Any, dict[str, Rule]] = {
         "services": _PACKAGE,
         "modules": _PACKAGE,
     },
+    ArchiveFabric: {"os_id": _ID, "has": Words(("fabricmanager", "nvlsm", "imex"))},
     NvSwitch: {"pci_id": _PCI},
     DriverRelease: {
         "version": _DRIVER,
@@ -194,7 +196,7 @@ RULES: dict[Any, dict[str, Rule]] = {
         "minor_driver": _DRIVER,
         "cc_min": _CAPABILITY,
         "cc_max": _CAPABILITY,
-        "gcc_max": Form(r"^\d*$", "a major version of gcc such as 14, or empty"),
+        "gcc_max": Form(r"^\d{0,6}$", "a major version of gcc such as 14, or empty"),
     },
     KernelLimit: {
         "driver": _DRIVER,

@@ -1,4 +1,4 @@
-"""Tuning advice and settings without effect, for people: the few that apply, the rest in JSON."""
+"""What is told beside a recommendation: tuning, settings without effect, the check of a node."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from gpu_bringup.commands.output import paint, show, wrap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpu_bringup.export.node import Check
     from gpu_bringup.model.advice import Advice, NoEffect
+    from gpu_bringup.model.answers import Answers
+    from gpu_bringup.model.catalogue import Catalogue
+    from gpu_bringup.model.facts import Facts
+    from gpu_bringup.model.target import Recommendation
 
 SHOWN = 5
 """How many pieces of advice a person is told at once."""
@@ -46,3 +51,37 @@ def print_without_effect(settings: Sequence[NoEffect]) -> None:
     for item in settings:
         show(f"  {item.setting.name}   {item.setting.place}")
         show(wrap(f"{item.about.why} Instead: {item.about.instead}", 6))
+
+
+def node_checks(
+    facts: Facts | None, answers: Answers, catalogue: Catalogue, recommendation: Recommendation
+) -> tuple[Check, ...]:
+    """What must hold before the GPU Operator comes to this host; nothing outside of Kubernetes."""
+    chosen = recommendation.chosen
+    if facts is None or chosen is None or chosen.target.scenario != "kubernetes":
+        return ()
+    from gpu_bringup.export.node import checks, newest_operator, node_of
+
+    node = node_of(facts, answers)
+    return tuple(checks(node, newest_operator(catalogue), chosen.target))
+
+
+def print_node_checks(found: Sequence[Check]) -> None:
+    """The check of a Kubernetes node, for people."""
+    if not found:
+        return
+    from gpu_bringup.model.target import Verdict
+
+    words = {
+        Verdict.OK: ("ok", "green"),
+        Verdict.VIOLATED: ("MEND", "red"),
+        Verdict.UNKNOWN: ("look", "cyan"),
+    }
+    show()
+    show(paint("This node, before the GPU Operator comes", "bold"))
+    for item in found:
+        word, colour = words[item.verdict]
+        show(f"  {paint(f'{word:<6}', colour)} {wrap(item.text, 9).lstrip()}")
+        if item.next:
+            show(wrap(f"-> {item.next}", 9))
+    show(paint("  its values file: gpu-bringup plan --format gpu-operator", "dim"))

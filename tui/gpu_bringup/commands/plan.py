@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
@@ -13,6 +14,7 @@ from gpu_bringup.export.container import container_file
 from gpu_bringup.export.kubernetes import gpu_operator_values
 from gpu_bringup.export.node import node_of
 from gpu_bringup.export.plans import export, refuse_credentials
+from gpu_bringup.model.target import Verdict
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
     from gpu_bringup.commands.wish import Asked
     from gpu_bringup.engine import Situation
+    from gpu_bringup.model.plan import Plan
     from gpu_bringup.model.target import Target
+
+
+_AGE = {"lifecycle", "security-floor"}
+"""Rules that refuse a driver for its age alone."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     asked = look(arguments)
     refuse_absent_kernel(asked)
     situation = engine.examine(asked.host, asked.facts, asked.answers, asked.catalogue)
-    plan = situation.plan
+    plan = _told(situation)
     form = "json" if getattr(arguments, "json", False) else arguments.format
     to_file = output is not None and str(output) != "-"
     if form == "json" and not to_file:
@@ -62,7 +69,7 @@ def _target(situation: Situation) -> Target:
 
 
 def _gpu_operator(situation: Situation, asked: Asked) -> str:
-    node = node_of(asked.facts, asked.answers)
+    node = node_of(asked.facts, asked.answers, described=asked.host is None)
     return gpu_operator_values(node, _target(situation), asked.catalogue)
 
 
@@ -72,6 +79,20 @@ def _container(situation: Situation, asked: Asked) -> str:
 
 _DOCUMENTS = {"gpu-operator": _gpu_operator, "container": _container}
 """Forms that are made from target and node, not from the plan's steps."""
+
+
+def _told(situation: Situation) -> Plan:
+    """The plan; where nothing is planned because no driver fits, with the reasons why none does."""
+    plan, recommendation = situation.plan, situation.recommendation
+    if recommendation is None or recommendation.chosen is not None or not plan.empty:
+        return plan
+    against = [r.detail for r in recommendation.refusal if r.verdict is Verdict.VIOLATED]
+    if not against or not plan.blocked:
+        return plan
+    blocking = {r.rule for r in recommendation.refusal if r.blocking and r.detail in against}
+    # What is too old may be wanted all the same; what can't work may not.
+    way = ["To plan with it in spite of that, name it: --driver."] if blocking <= _AGE else []
+    return replace(plan, blocked=("No driver is offered here.", *dict.fromkeys(against), *way))
 
 
 def _print(text: str, form: str) -> None:

@@ -134,12 +134,13 @@ def _long(label: str, text: str) -> None:
 def _gpu(gpu: Gpu, catalogue: Catalogue) -> None:
     architecture = catalogue.architectures[gpu.architecture]
     first = gpu.first_driver or f"not known; {architecture.name} from R{architecture.first_branch}"
+    last = gpu.last_branch or architecture.last_branch
     show(paint(gpu.name, "bold"))
     _rows(
         ("architecture", f"{architecture.name}, compute capability {gpu.compute_capability}"),
         ("PCI id", ", ".join(gpu.pci_ids)),
         ("first driver", first),
-        ("last branch", f"R{architecture.last_branch}" if architecture.last_branch else ""),
+        ("last branch", f"R{last}" if last else ""),
         ("open modules", gpu.open_modules),
         ("fabric", gpu.fabric),
         ("memory", f"{gpu.memory_gb:g} GB" if gpu.memory_gb else ""),

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.loader import Survey, examine, survey
+from gpu_bringup.catalogue.boards import index_of
 from gpu_bringup.catalogue.lookup import find_gpu, suggest_gpus
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide
+from gpu_bringup.commands.rules_text import show_rules
 from gpu_bringup.errors import ExitCode, InputError
 from gpu_bringup.model.catalogue import Catalogue, Scenario
 from gpu_bringup.model.guide import GuideClaim, Origin
@@ -30,6 +32,7 @@ _ALSO = {
     "kernel": "kernel_series",
 }
 _GUIDE = "guide"
+_RULES = "rules"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -185,9 +188,12 @@ def _show(found: Survey, name: str | None, entry_id: str | None, as_json: bool) 
         raise InputError(
             "say which profile, GPU or driver branch to show",
             file="profiles show",
-            hint="For example: long-term-stable, H100, 580, guide, or a kind and an id: os debian:13. "
+            hint="For example: long-term-stable, H100, 580, guide, rules, or a kind and an id: os debian:13. "
             "gpu-bringup profiles list has the profiles.",
         )
+    if name == _RULES and entry_id is None:
+        show_rules(found.catalogue, as_json)
+        return
     claims = _claims(found.catalogue)
     if name == _GUIDE and entry_id is None:
         if as_json:
@@ -307,6 +313,10 @@ def _file(found: Survey, kind: str, entry: Any) -> str:
     own = found.files.get((kind, id_of(kind, entry)))
     if own is not None:
         return own
+    if kind == "gpu":
+        # A board that only the compact table of its chip names.
+        chip = index_of(found.catalogue).chip(entry.pci_ids[0])
+        return found.files["chip", chip.id] if chip is not None else ""
     return next(
         found.files["scenario", item.id]
         for item in found.catalogue.scenarios.values()

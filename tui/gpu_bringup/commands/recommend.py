@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
-from gpu_bringup.commands.advice_text import print_advice, print_without_effect
+from gpu_bringup.commands.advice_text import (
+    node_checks,
+    print_advice,
+    print_node_checks,
+    print_without_effect,
+)
 from gpu_bringup.commands.output import print_json
 from gpu_bringup.commands.profile_text import show_difference
 from gpu_bringup.commands.recommend_text import (
@@ -42,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     host = engine.open_host(getattr(arguments, "host", None)) if facts is not None else None
     tuning = engine.tuning(host, facts, answers, catalogue, recommendation)
     document.update(tuning.to_json())
+    found = node_checks(facts, answers, catalogue, recommendation)
+    if found:
+        document["node_checks"] = [item.to_json() for item in found]
     explain = bool(getattr(arguments, "explain", False))
     as_json = bool(getattr(arguments, "json", False))
     if not as_json:
@@ -57,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not as_json:
         print_advice(tuning.advice)
         print_without_effect(tuning.no_effect)
+        print_node_checks(found)
     if as_json:
         print_json(document)
     return ExitCode.OK if recommendation.status == "recommended" else ExitCode.FAILED
@@ -91,7 +100,7 @@ def _asked(arguments: argparse.Namespace) -> tuple[Facts | None, Answers, Catalo
 
         answers = answers_from(arguments)
         catalogue = catalogue_from(arguments)
-        validate_answers(answers, catalogue)
+        validate_answers(answers, catalogue, strict=False)
         return None, answers, catalogue
     asked = look(arguments)
     return asked.facts, asked.answers, asked.catalogue

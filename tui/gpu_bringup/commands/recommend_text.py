@@ -10,7 +10,6 @@ from gpu_bringup.model.target import Reason, Recommendation, Verdict
 if TYPE_CHECKING:
     from gpu_bringup.engine import Explained
     from gpu_bringup.model.target import Target
-    from gpu_bringup.recommend.change import Change
     from gpu_bringup.recommend.pins import Pinned
     from gpu_bringup.recommend.table import Row, Table
 
@@ -26,22 +25,11 @@ _CELLS = {
     "blocks": ("X", "red"),
     "silent": (" ", "dim"),
 }
-_LEGEND = ". kept   ? not known   ! speaks against it   X rules it out   blank: doesn't apply"
+_LEGEND = ". kept  ? not known  ! speaks against it  X rules it out  blank: doesn't apply"
 _WIDE = 120
 """Columns from which on candidates are named in the head of the table."""
 _HEAD = 17
 """Width of a candidate in the wide table."""
-
-_KINDS = {
-    "scenario": "Scenario",
-    "source": "Source",
-    "framework": "Framework",
-    "secure-boot": "Secure Boot",
-    "kernel": "Kernel",
-    "date": "From",
-    "gpu": "Also a",
-    "trial-build": "Its trial build",
-}
 
 
 def _print_reason(reason: Reason) -> None:
@@ -193,17 +181,8 @@ def print_changes(explained: Explained, recommendation: Recommendation) -> None:
     if any(reason.rule == "already-installed" for reason in recommendation.chosen.reasons):
         show(wrap("Were nothing installed here, and then:", 2))
     for change in explained.changes:
-        show(wrap(_told(change), 2))
+        show(wrap(change.sentence, 2))
     if not explained.changes:
         show(
             "  Nothing that was tried: scenario, source, framework, Secure Boot, kernel, day, GPU."
         )
-
-
-def _told(change: Change) -> str:
-    values = change.values
-    some = ", ".join(values[:6]) + (f" and {len(values) - 6} more" if len(values) > 6 else "")
-    if change.choice is None:
-        return f"{_KINDS[change.kind]} {some}: nothing could be recommended. {change.why}"
-    version, flavour, source = change.choice
-    return f"{_KINDS[change.kind]} {some}: {version} {flavour} ({source})"

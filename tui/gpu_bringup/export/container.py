@@ -1,65 +1,49 @@
-"""A base image for containers on this driver, and why the driver is not in it. Pure.
-
-Sources: NVIDIA container toolkit (the host's libcuda and libnvidia-ml are put into the container when
-it starts), CUDA Compatibility guide (minor-version compatibility), the catalogue's base images.
-"""
+"""The beginning of a Dockerfile for a target: which base image, and why no driver is in it. Pure."""
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
-from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.images import choose_image
 
 if TYPE_CHECKING:
     from gpu_bringup.model.catalogue import Catalogue
-    from gpu_bringup.model.stack import BaseImage
     from gpu_bringup.model.target import Target
 
 
-def image_for(target: Target, catalogue: Catalogue, kind: str = "runtime") -> BaseImage | None:
-    """The newest base image that the target's driver serves with all features; None: none on record.
-
-    Args:
-        kind: "base", "runtime" or "devel".
-    """
-    if not target.cuda:
-        return None
-    fitting = [
-        image
-        for image in catalogue.stack.images
-        if image.kind == kind
-        and not image.cudnn
-        and driver_key(image.cuda) <= driver_key(target.cuda)
-    ]
-    return max(fitting, key=lambda image: (driver_key(image.cuda), image.system), default=None)
+def _comment(text: str) -> list[str]:
+    words = "".join(char if char.isprintable() else " " for char in text)
+    return textwrap.wrap(
+        words,
+        99,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def container_file(target: Target, catalogue: Catalogue) -> str:
-    """The beginning of a Dockerfile with its reasons, with a line end."""
-    driver, image = target.driver, image_for(target, catalogue)
-    compiler = image_for(target, catalogue, "devel")
-    lines = [
-        f"# For hosts with NVIDIA driver {driver.version}, which serves CUDA {target.cuda or '?'} with all",
-        "# features.",
-    ]
-    if image is None:
-        lines += [
-            "# No base image that fits is on record here: choose a tag of nvidia/cuda by its CUDA version."
-        ]
-    else:
-        lines += [f"FROM {image.repository}:{image.tag}"]
-        lines += [
-            f"# CUDA {image.cuda} with its libraries, no compiler"
-            + (f" (with one: {compiler.repository}:{compiler.tag})." if compiler else ".")
-        ]
+    """A FROM line with its reasons, or the reasons why there is none; with a line end."""
+    choice = choose_image(catalogue, target)
+    driver = target.driver
+    lines = _comment(
+        f"For hosts with NVIDIA driver {driver.version} ({driver.flavour.value} modules)."
+    )
+    lines += _comment(choice.reason)
+    lines += [f"# {address}" for address in choice.sources]
+    if choice.image is not None:
+        lines.append(f"FROM {choice.name}")
+    if choice.alternatives:
+        others = ", ".join(f"{image.repository}:{image.tag}" for image in choice.alternatives)
+        lines += _comment(f"Others that fit: {others}.")
+    lines += ["#", *_comment(choice.why_no_driver), *_comment(choice.require)]
+    lines += _comment(
+        "Wheels of PyTorch and vLLM bring CUDA's libraries themselves: for them a plain image of a "
+        "distribution is enough."
+    )
     lines += [
-        "#",
-        "# No driver in here, and none is to be installed: the kernel module is the host's, and libcuda.so.1",
-        "# must have exactly its version. The container toolkit puts the host's libcuda and libnvidia-ml",
-        "# into the container when it starts; one that is baked in would shadow them after the next driver",
-        "# update (cuInit: 803, system has unsupported display driver / cuda driver combination).",
-        "# Wheels of PyTorch and vLLM bring CUDA's libraries themselves: for them a plain distribution",
-        "# image is enough.",
         "#",
         "# Run it:  docker run --rm --gpus all IMAGE nvidia-smi -L",
         "#          podman run --rm --device nvidia.com/gpu=all IMAGE nvidia-smi -L   (CDI)",

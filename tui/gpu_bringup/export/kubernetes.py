@@ -12,7 +12,14 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from gpu_bringup.export.ansible import quoted
-from gpu_bringup.export.node import checks, host_keeps_driver, newest_operator, use_precompiled
+from gpu_bringup.export.node import (
+    checks,
+    host_keeps_driver,
+    newest_operator,
+    operator_version,
+    use_precompiled,
+)
+from gpu_bringup.model.enums import InstallMethod
 from gpu_bringup.model.target import Verdict
 
 if TYPE_CHECKING:
@@ -86,10 +93,20 @@ def _driver(node: Node, target: Target, catalogue: Catalogue) -> list[str]:
     if kept:
         lines += _comment(f"The host brings the driver: {kept}.", 2)
         lines += _comment(
-            "Install it on every GPU node first (gpu-bringup plan), the same version everywhere.", 2
+            "Keep the same version on every GPU node."
+            if node.host_driver
+            else "Install it on every GPU node first (gpu-bringup plan), the same version everywhere.",
+            2,
         )
+        if node.host_method is InstallMethod.OUTSIDE:
+            lines += _comment(
+                "It is provided by the platform: where its libraries are not below /, "
+                "hostPaths.driverInstallDir must name the folder that they are below.",
+                2,
+            )
         return [*lines, "  enabled: false"]
-    version, branch = target.driver.version, target.driver.branch
+    branch = target.driver.branch
+    version = operator_version(node, release, target) if release is not None else ""
     lines += ["  enabled: true"]
     if use_precompiled(node, release, target):
         lines += _comment(
@@ -106,6 +123,12 @@ def _driver(node: Node, target: Target, catalogue: Catalogue) -> list[str]:
             "that fits the node's kernel.",
             2,
         )
+        if version != target.driver.version:
+            lines += _comment(
+                f"Recommended for the host is {target.driver.version}; no driver container of that is "
+                "on record, so this is the newest one of its branch.",
+                2,
+            )
         lines += [f"  version: {quoted(version)}"]
         lines += _comment("Built on the node for its kernel, when the driver's pod starts.", 2)
         lines += ["  usePrecompiled: false"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.model.enums import InstallMethod, SecureBoot
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.model.versions import driver_key, upstream_kernel
+from gpu_bringup.model.versions import branch_of, driver_key, upstream_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,10 @@ class Check:
     """What was found, in a sentence."""
     next: str = ""
     """What to do; empty: nothing."""
+
+    def to_json(self) -> dict[str, str]:
+        """One entry of ``node_checks`` in ``recommend --json``."""
+        return {"verdict": self.verdict.value, "text": self.text, "next": self.next}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,12 @@ def _cgroup2(facts: Facts) -> bool | None:
     return None
 
 
-def node_of(facts: Facts, answers: Answers) -> Node:
-    """The node's side of the values file, from the facts."""
+def node_of(facts: Facts, answers: Answers, *, described: bool = False) -> Node:
+    """The node's side of the values file, from the facts.
+
+    Args:
+        described: the host was told by flags: what nobody looked at is not known.
+    """
     os = facts.os
     loaded = facts.modules.loaded
     method = facts.packages.method
@@ -107,15 +115,15 @@ def node_of(facts: Facts, answers: Answers) -> Node:
         kernels=tuple(dict.fromkeys(kernels)),
         arch="" if isinstance(os, Unknown) else os.arch,
         host_driver=version if isinstance(version, str) else (on_disk[0] if on_disk else ""),
-        host_method=None if isinstance(method, Unknown) else method,
+        host_method=None if described or isinstance(method, Unknown) else method,
         host_toolkit=containers.toolkit_version
         if isinstance(containers.toolkit_version, str)
         else "",
         toolkit_configured=isinstance(configured, tuple)
         and any(name in configured for name in ("containerd", "crio")),
-        runtimes=None if isinstance(runtimes, Unknown) else runtimes,
+        runtimes=None if described or isinstance(runtimes, Unknown) else runtimes,
         nouveau=None
-        if isinstance(loaded, Unknown)
+        if described or isinstance(loaded, Unknown)
         else any(item.name in ("nouveau", "nova_core", "nova_drm") for item in loaded),
         secure_boot=secure,
         cgroup2=_cgroup2(facts),
@@ -142,11 +150,15 @@ def _major(system: str, release: ComponentRelease) -> str:
     return ""
 
 
-def operator_builds(node: Node, release: ComponentRelease, version: str) -> bool | None:
-    """Is there a driver container of that version for this system? None: not known."""
-    if not node.system or not release.drivers or not release.systems:
-        return None
-    return bool(_major(node.system, release)) and version in release.drivers
+def operator_version(node: Node, release: ComponentRelease, target: Target) -> str:
+    """The driver that the operator can bring to this node: the target's, else the newest known driver
+    container of its branch; empty: none is on record."""
+    if not _major(node.system, release):
+        return ""
+    if target.driver.version in release.drivers:
+        return target.driver.version
+    same = [item for item in release.drivers if branch_of(item) == target.driver.branch]
+    return max(same, key=driver_key, default="")
 
 
 def precompiled(node: Node, release: ComponentRelease, branch: str) -> tuple[str, ...]:
@@ -167,16 +179,15 @@ def host_keeps_driver(node: Node, release: ComponentRelease | None, target: Targ
         return f"the host has driver {node.host_driver} already; two drivers exclude each other"
     if release is None:
         return "no release of the operator is on record here"
-    builds = operator_builds(node, release, target.driver.version)
-    if builds is False and not _major(node.system, release):
-        return f"the operator {release.version} has no driver containers for {node.system}"
-    if builds is False:
-        return (
-            f"no driver container of {target.driver.version} is on record for {node.system} "
-            f"(known: {', '.join(release.drivers)})"
-        )
-    if builds is None:
+    if not node.system:
         return "whether a driver container fits this node is not known"
+    if not _major(node.system, release):
+        return f"the operator {release.version} has no driver containers for {node.system}"
+    if not operator_version(node, release, target):
+        return (
+            f"no driver container of R{target.driver.branch} is on record for {node.system} "
+            f"(known: {', '.join(release.drivers) or 'none'})"
+        )
     if node.secure_boot and not _all_precompiled(node, release, target.driver.branch):
         return "Secure Boot is on, and modules that a driver container builds on the node are not signed"
     return ""
@@ -245,25 +256,38 @@ def checks(node: Node, release: ComponentRelease | None, target: Target) -> Iter
             "cgroup v2 with the systemd driver, for the kubelet and the runtime alike",
             "stat -fc %T /sys/fs/cgroup says cgroup2fs; SystemdCgroup = true in containerd's configuration",
         )
-    if release is None:
-        return
-    fits = precompiled(node, release, target.driver.branch)
-    if fits:
-        yield Check(
-            ok, f"a precompiled R{target.driver.branch} driver exists for {', '.join(fits)}"
-        )
-    elif not node.host_driver:
-        yield Check(
-            open_,
-            f"no precompiled R{target.driver.branch} driver is on record for {node.system or 'this node'} "
-            f"with {', '.join(node.kernels) or 'its kernel'}",
-            "a container that builds on the node needs that kernel's headers from the distribution's archive",
-        )
+    yield from _driver_checks(node, release, target)
+
+
+def _driver_checks(node: Node, release: ComponentRelease | None, target: Target) -> Iterator[Check]:
+    """What only matters to whoever brings the driver: the host, or the operator."""
+    ok, bad, open_ = Verdict.OK, Verdict.VIOLATED, Verdict.UNKNOWN
     if node.secure_boot is None:
         yield Check(open_, "whether Secure Boot is on is not known", "mokutil --sb-state")
-    elif node.secure_boot and not fits and not node.host_driver:
+    if release is None or host_keeps_driver(node, release, target):
+        if node.secure_boot:
+            yield Check(
+                ok,
+                "Secure Boot is on: the host's driver must be signed with a key that the firmware "
+                "trusts, which gpu-bringup plan sees to",
+            )
+        if node.host_driver and node.host_driver != target.driver.version:
+            yield Check(
+                open_,
+                f"the host has driver {node.host_driver}, recommended is {target.driver.version}",
+                "gpu-bringup plan shows the way there",
+            )
+        return
+    branch = target.driver.branch
+    fits = precompiled(node, release, branch)
+    missing = [kernel for kernel in node.kernels if kernel not in fits]
+    if fits:
+        yield Check(ok, f"a precompiled R{branch} driver is known for {', '.join(fits)}")
+    if missing or not node.kernels:
         yield Check(
-            bad,
-            "Secure Boot is on: modules that the operator builds on the node are refused",
-            "let the host bring a signed driver (gpu-bringup plan), or take a precompiled container",
+            bad if node.secure_boot else open_,
+            f"no precompiled R{branch} driver is on record for {node.system} with "
+            f"{', '.join(missing) or 'its kernel'}",
+            "a container that builds on the node needs that kernel's headers from the distribution's "
+            "archive, and makes modules that Secure Boot refuses",
         )

@@ -192,7 +192,7 @@ def to_shell(plan: Plan) -> str:
         "# It refuses any other host, stops at the first failure and at a reboot, and may be run again.",
         ARGUMENTS,
         *_steps_table(plan),
-        "parse_arguments \"$@\"",
+        'parse_arguments "$@"',
         "",
         *_functions(plan, short),
         *_check(plan.made_for, writes or any(command.root for command in commands)),

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_bringup.ladder.containers import FLOOR
 from gpu_bringup.model.versions import driver_key
 
 if TYPE_CHECKING:
@@ -76,11 +75,13 @@ def _boards(catalogue: Catalogue) -> list[str]:
 def block(catalogue: Catalogue) -> str:
     """The generated part of the script, marker lines included, with a line end."""
     toolkits = sorted(catalogue.toolkits, key=lambda item: driver_key(item.version))
+    component = catalogue.stack.component("container-toolkit")
+    floor = component.minimum if component is not None else ""
     lines = [
         BEGIN,
         f"AS_OF={catalogue.as_of.isoformat()}",
         "# Lowest release of the container toolkit without known holes",
-        f"TOOLKIT_FLOOR={_row(FLOOR)}",
+        f"TOOLKIT_FLOOR={_row(floor)}",
         *_table(
             "TOOLKITS",
             "CUDA toolkit, driver for all of its features, lowest driver (minor-version compatibility)",
@@ -111,15 +112,14 @@ def block(catalogue: Catalogue) -> str:
         ),
         *_table(
             "BRANCHES",
-            "driver branch, last day of support, flavours, lowest release without known holes",
+            "driver branch, last day of support, lowest release with its newest security fixes",
             (
                 _row(
                     item.id,
                     item.end_of_support,
-                    "+".join(sorted(flavour.value for flavour in item.flavours)).replace("+", ":"),
                     item.security_floor,
                 )
-                for item in sorted(catalogue.branches.values(), key=lambda item: item.id)
+                for item in sorted(catalogue.branches.values(), key=lambda item: int(item.id))
             ),
         ),
         END,

@@ -72,7 +72,9 @@ def to_text(plan: Plan) -> str:
         lines += [f"{summary(plan)}.", ""]
         short = short_of(plan)
         if short is not None:
-            lines += [f'"{short.name}" below is always called in full as (# as root, $ as anybody):']
+            lines += [
+                f'"{short.name}" below is always called in full as (# as root, $ as anybody):'
+            ]
             lines += [f"   # {shlex.join(short.words)} ...", ""]
         for number, step in enumerate(plan.steps, 1):
             lines += [*_step(number, step, short), ""]

@@ -64,13 +64,13 @@ def short_of(plan: Plan, name: str = "") -> Short | None:
     calls = [_words_of(c) for c in commands if c.package_manager and c.root and len(c.argv) > 1]
     programs = [c.argv[0] for c in commands if c.package_manager and c.root and len(c.argv) > 1]
     program = max(dict.fromkeys(programs), key=programs.count, default="")
-    same = [words for words, its in zip(calls, programs) if its == program]
+    same = [words for words, its in zip(calls, programs, strict=True) if its == program]
     if len(same) < 3:
         return None
     common = same[0]
     for words in same[1:]:
         count = next(
-            (n for n, (a, b) in enumerate(zip(common, words)) if a != b),
+            (n for n, (a, b) in enumerate(zip(common, words, strict=False)) if a != b),
             min(len(common), len(words)),
         )
         common = common[:count]

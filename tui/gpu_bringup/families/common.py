@@ -40,16 +40,6 @@ SERVICES = {
 CONTAINER_PACKAGES = ("nvidia-container-toolkit",)
 
 
-def fabric_components(family: str, kind: str, source: str) -> tuple[str, ...]:
-    """Archive components that hold the fabric software beside those of the driver.
-
-    Ubuntu keeps nvidia-fabricmanager-BRANCH and nvidia-imex-BRANCH in multiverse, the driver in
-    restricted (packages.ubuntu.com). ``kind``: as ``Target.fabric``; ``source``: of the driver.
-    """
-    needed = kind == "imex" or kind.startswith("fabricmanager")
-    return ("multiverse",) if needed and family == "ubuntu" and source == "distribution" else ()
-
-
 def driver_packages(package: DriverPackage, kernels: Sequence[str]) -> tuple[str, ...]:
     """The package's names with each kernel filled in, the kernel package at its exact version."""
     names = list(package.packages)

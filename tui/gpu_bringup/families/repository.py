@@ -26,6 +26,9 @@ FETCH_KEY = f"{STAGE}/bin/fetch-key.sh"
 
 INSTALL_MATCHING = f"{STAGE}/bin/install-matching.sh"
 
+NVLSM = "-nvlsm"
+"""Ends the id of a repository that is added for nvlsm alone."""
+
 _DRIVER_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
 _CONTAINER_NAMES = "nvidia-container* libnvidia-container*"
 """What the container repository has; it must not be preferred for anything else."""
@@ -94,7 +97,8 @@ def _fetch(repository: PackageRepository, url: str, key: str) -> Command:
             f"{repository.name}: the key's fingerprint isn't known to this program.",
             meaning="Its packages can't be trusted, so it isn't added; nothing was changed.",
             hint="Get the fingerprint from NVIDIA over a way that you trust and add it in "
-            f'/etc/gpu-bringup/profiles, in a repository entry with the id "{repository.id}".',
+            f'/etc/gpu-bringup/profiles, in a repository entry with the id "{repository.id}"; or take the '
+            "distribution's own packages, where it has some: --source distribution",
         )
     pinned = ",".join(item.replace(" ", "") for item in repository.fingerprints)
     return Command(("sh", FETCH_KEY, url, pinned, key), network=True)
@@ -102,6 +106,28 @@ def _fetch(repository: PackageRepository, url: str, key: str) -> Command:
 
 def _switch_on(staged: str, target: str) -> Command:
     return Command(("install", "-D", "-m", "0644", staged, target))
+
+
+def _preference(repository: PackageRepository, host: str) -> str:
+    """Text of the preferences file, by what the repository is for (apt_preferences(5))."""
+    if repository.id.endswith(NVLSM):
+        return (
+            "# Written by gpu-bringup: from this repository comes only what no other archive has\n"
+            "# (nvlsm); the driver stays the distribution's own.\n"
+            f'Package: *\nPin: origin "{host}"\nPin-Priority: 100\n'
+        )
+    container = repository.id.startswith("nvidia-container")
+    what = "the container toolkit's packages" if container else "driver packages"
+    return (
+        f"# Written by gpu-bringup: {what} come from\n"
+        f"# {repository.name}, also where another\n"
+        "# archive has a higher version, so that two sources never mix. Of several records that match\n"
+        "# a version apt takes the first it reads (apt_preferences(5)): this file's name puts it last,\n"
+        "# so that a branch pin (nvidia-driver-pinning-...) is obeyed.\n"
+        f"Package: {_CONTAINER_NAMES if container else _DRIVER_NAMES}\n"
+        f'Pin: origin "{host}"\n'
+        "Pin-Priority: 600\n"
+    )
 
 
 def apt_repository(
@@ -126,18 +152,7 @@ def apt_repository(
         *([] if suite.endswith("/") else ["Components: main"]),
         f"Signed-By: {key}",
     ]
-    container = repository.id.startswith("nvidia-container")
-    what = "the container toolkit's packages" if container else "driver packages"
-    preference = (
-        f"# Written by gpu-bringup: {what} come from\n"
-        f"# {repository.name}, also where another\n"
-        "# archive has a higher version, so that two sources never mix. Of several records that match\n"
-        "# a version apt takes the first it reads (apt_preferences(5)): this file's name puts it last,\n"
-        "# so that a branch pin (nvidia-driver-pinning-...) is obeyed.\n"
-        f"Package: {_CONTAINER_NAMES if container else _DRIVER_NAMES}\n"
-        f'Pin: origin "{urlsplit(uri).hostname or ""}"\n'
-        "Pin-Priority: 600\n"
-    )
+    preference = _preference(repository, urlsplit(uri).hostname or "")
     staged = f"{STAGE}/repositories/{name}.sources"
     target = f"/etc/apt/sources.list.d/{name}.sources"
     return Change(

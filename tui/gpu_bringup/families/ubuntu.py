@@ -91,7 +91,12 @@ class UbuntuFamily(DebianFamily):
         None for the -lts- lines of clouds: whether they have one was not confirmed anywhere.
         """
         line = self._line(release, facts)
-        if "-lts-" in line or package.route != "prebuilt" or "{kernel}" not in package.kernel_package or not line:
+        if (
+            "-lts-" in line
+            or package.route != "prebuilt"
+            or "{kernel}" not in package.kernel_package
+            or not line
+        ):
             return ()
         return (package.kernel_package.replace("{kernel}", line),)
 

@@ -178,16 +178,17 @@ def _following(
     return replace(step, commands=change.commands, writes=change.writes, packages=plain)
 
 
-def _held(ctx: Context, step: Step) -> Step:
-    """The same with its packages held: an upgrade that moves them alone breaks every GPU."""
-    if ctx.family is None:
+def _held(ctx: Context, step: Step, names: tuple[str, ...]) -> Step:
+    """The same with what is of the driver's version held: moved alone it breaks every GPU."""
+    versioned = tuple(base_name(name) for name in names if "=" in name)
+    held = tuple(name for name in versioned if name in map(base_name, step.packages))
+    if ctx.family is None or not held:
         return step
     manager = ctx.family.manager
-    names = tuple(base_name(name) for name in step.packages)
     return replace(
         step,
-        commands=(*step.commands, manager.hold(names)),
-        undo=(manager.unhold(names), *step.undo),
+        commands=(*step.commands, manager.hold(held)),
+        undo=(manager.unhold(held), *step.undo),
     )
 
 
@@ -215,7 +216,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     if step is not None and target is not None and not sure:
         step = _following(ctx, step, target.package, names)
     if step is not None and target is not None and target.hold:
-        step = _held(ctx, step)
+        step = _held(ctx, step, names)
     steps = [step] if step is not None else []
     if not can_run(ctx):
         return tuple(steps)

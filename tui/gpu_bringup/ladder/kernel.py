@@ -41,6 +41,7 @@ def _finding(ctx: Context, release: str, kernel: Kernel | None) -> Finding | Non
         release,
         family=ctx.family.id if ctx.family is not None else "",
         package_version=kernel.package_version if kernel is not None else "",
+        abis=ctx.catalogue.kernel_abis,
         realtime=kernel.realtime
         if kernel is not None and isinstance(kernel.realtime, bool)
         else None,

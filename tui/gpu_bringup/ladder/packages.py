@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpu_bringup.families.common import fabric_components
+from gpu_bringup.catalogue.lookup import distribution
+from gpu_bringup.families.repository import NVLSM
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.steps import change_step, refresh_step
@@ -58,13 +59,22 @@ def needed_repository(ctx: Context) -> PackageRepository | None:
     return repository
 
 
-def _components(ctx: Context) -> tuple[str, ...]:
-    """Archive components of the target's driver and of its fabric software."""
-    target = ctx.target
-    if target is None or ctx.family is None:
-        return ()
-    more = fabric_components(ctx.family.id, target.fabric, target.package.source)
-    return tuple(dict.fromkeys((*target.package.components, *more)))
+def nvlsm_repository(ctx: Context) -> PackageRepository | None:
+    """NVIDIA's repository for nvlsm alone, where Ubuntu's own driver needs it; else None.
+
+    nvlsm is in NVIDIA's repository only, and its version has nothing to do with the driver's.
+    """
+    target, os = ctx.target, ctx.facts.os
+    if target is None or target.source_kind != "distribution" or isinstance(os, Unknown):
+        return None
+    if ctx.family is None or ctx.family.id != "ubuntu" or not target.fabric.endswith("+nvlsm"):
+        return None
+    release = distribution(ctx.catalogue, os.id, os.version)
+    ids = (package.repository for package in release.drivers) if release is not None else ()
+    found = ctx.catalogue.repositories.get(next((name for name in ids if name), ""))
+    if found is None or _entries(ctx, found):
+        return None
+    return replace(found, id=found.id + NVLSM, name=f"{found.name}, for nvlsm alone")
 
 
 def needed_components(ctx: Context) -> tuple[str, ...]:
@@ -73,7 +83,9 @@ def needed_components(ctx: Context) -> tuple[str, ...]:
         return ()
     if isinstance(ctx.facts.packages.repositories, Unknown):
         return ()
-    return ctx.family.missing_components(ctx.facts.packages.repositories, _components(ctx))
+    return ctx.family.missing_components(
+        ctx.facts.packages.repositories, ctx.target.package.components
+    )
 
 
 def unseen_components(ctx: Context) -> tuple[str, ...]:
@@ -83,7 +95,7 @@ def unseen_components(ctx: Context) -> tuple[str, ...]:
         return ()
     if not isinstance(ctx.facts.packages.repositories, Unknown):
         return ()
-    return ctx.family.missing_components((), _components(ctx))
+    return ctx.family.missing_components((), target.package.components)
 
 
 def _unseen_change(ctx: Context) -> Change | None:
@@ -96,8 +108,27 @@ def _unseen_change(ctx: Context) -> Change | None:
     return replace(change, undo=()) if change.commands and not change.writes else None
 
 
+def _local_folder(ctx: Context) -> str:
+    """What a folder of rpm packages must have before the steps; empty where there is none."""
+    target = ctx.target
+    manager = ctx.family.manager.name if ctx.family is not None else ""
+    if target is None or target.source_kind != "local" or not needs_module(ctx):
+        return ""
+    where = {"dnf": "/etc/yum.repos.d", "zypper": "/etc/zypp/repos.d"}.get(manager)
+    if where is None:
+        return ""
+    streams = ", NVIDIA's module streams among it (modules.yaml)" if manager == "dnf" else ""
+    return (
+        f"{target.local_packages} must be a repository that {manager} knows before the first step: "
+        f"with repodata (createrepo_c{streams}) and an entry in {where} that has gpgcheck=1 and the "
+        "keys of NVIDIA and of the distribution. Headers, compiler and dkms must be in it too."
+    )
+
+
 def by_hand(ctx: Context) -> tuple[str, ...]:
     """What a person must see to before the steps, because the package sources weren't seen."""
+    if _local_folder(ctx):
+        return (_local_folder(ctx),)
     components = unseen_components(ctx)
     if not components or not needs_module(ctx) or _unseen_change(ctx) is not None:
         return ()
@@ -154,7 +185,7 @@ def _source(ctx: Context) -> list[Cause]:
     if needs_module(ctx) and _unseen_change(ctx) is not None:
         text = f"whether {listed(unseen_components(ctx))} is switched on was not seen"
         causes.append(cause("repository-not-configured", 0.7, ev("package sources", text)))
-    repository = needed_repository(ctx)
+    repository = needed_repository(ctx) or nvlsm_repository(ctx)
     if repository is not None:
         text = f"{repository.name} ({_fixed_part(repository.uri)}) is not configured"
         causes.append(cause("repository-not-configured", 0.95, ev("package sources", text)))
@@ -308,6 +339,19 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
                 "The chosen driver comes from there. Its key is pinned by fingerprint and trusted for "
                 "this repository alone, so nobody else can sign packages for it.",
                 family.add_repository(repository, ctx.facts.os),
+                estimate_seconds=20,
+            )
+        )
+    beside = nvlsm_repository(ctx)
+    if beside is not None and not isinstance(ctx.facts.os, Unknown):
+        steps.append(
+            change_step(
+                f"add-repository-{beside.id}",
+                "packages",
+                f"Add {beside.name}",
+                "NVLink 5 switches need the subnet manager nvlsm, which the distribution doesn't have. "
+                "Whatever else is in this repository stays behind the distribution's own packages.",
+                family.add_repository(beside, ctx.facts.os),
                 estimate_seconds=20,
             )
         )

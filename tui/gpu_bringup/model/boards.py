@@ -56,3 +56,17 @@ class System:
     """Ids of the sources of these facts."""
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFabric:
+    """Which software of an NVLink fabric a distribution's own archive has, in its driver's version."""
+
+    os_id: str
+    """ID of /etc/os-release."""
+    has: tuple[str, ...]
+    """Of "fabricmanager", "nvlsm", "imex"; empty: none of them."""
+    sources: tuple[str, ...]
+    """Ids of the sources of these facts."""
+    note: str = ""
+    """Anything else worth knowing, in a sentence or two."""

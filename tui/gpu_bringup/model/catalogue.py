@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from gpu_bringup.model.advice import Advice, VoidSetting
-from gpu_bringup.model.boards import Chip, System
+from gpu_bringup.model.boards import ArchiveFabric, Chip, System
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.guide import GuideClaim, Origin
 from gpu_bringup.model.kernels import KernelAbi, PackageLimit, VendorKernel
+from gpu_bringup.model.software import Framework as Framework
+from gpu_bringup.model.software import Toolkit as Toolkit
 from gpu_bringup.model.stack import Stack
 
 
@@ -154,34 +156,6 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Toolkit:
-    """A CUDA toolkit and the drivers that serve it."""
-
-    version: str
-    """Such as "12.9"."""
-    released: date | None
-    """Day of release; None: not known."""
-    driver: str
-    """Driver for the full feature set."""
-    minor_driver: str
-    """Lowest driver under minor-version compatibility."""
-    cc_min: str
-    """Lowest compute capability that it compiles for."""
-    cc_max: str
-    """Highest compute capability that it compiles for."""
-    sources: tuple[str, ...]
-    """Ids of the sources of these facts."""
-    note: str = ""
-    """Anything else worth knowing, in a sentence or two."""
-    updates: tuple[tuple[str, str], ...] = ()
-    """(version of an update such as "12.4.1", driver for its full feature set)."""
-    gcc_max: str = ""
-    """Newest major version of gcc that its compiler takes; empty: not known."""
-    driver_certain: bool = True
-    """False: no table that was read names its driver; the note says how it was inferred."""
-
-
-@dataclass(frozen=True, slots=True)
 class KernelLimit:
     """Newest upstream kernel series that a driver version is known to build on."""
 
@@ -215,12 +189,13 @@ class StableBreak:
     """Long-term series that took it over: (series, last sublevel known good, first known bad).
 
     Between the two it is unknown. -1 stands for a number that isn't known: (series, -1, -1) says that
-    the series took the change over, but not when, so that every sublevel of it is uncertain.
+    the series took the change over, but not when, so that every sublevel of it is uncertain, and
+    (series, good, -1) that every sublevel above the good one is.
     """
     fixed: tuple[tuple[str, str], ...]
     """(branch, which of its releases have the fix).
 
-    "580.126.09": that one and all newer ones; "all"; "never"; "..580.65.06": from there on, of older
+    "580.126.09": that one and all newer ones; "all"; "never"; "unknown"; "..580.65.06": from there on, of older
     ones it isn't known; "535.183.01..535.216.01": not up to the first, from the second on, between them
     it isn't known; "590.48.01..": not up to that one, of newer ones it isn't known.
     """
@@ -292,6 +267,8 @@ class DriverPackage:
     """False: no source confirms that this package carries that branch; its note says why."""
     os: tuple[str, ...] = ()
     """Ids of the systems among those of its release that have it; empty: all of them."""
+    arches: tuple[str, ...] = ()
+    """Machine names that it exists for, where a source tells; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,38 +323,8 @@ class DistributionRelease:
     """Anything else worth knowing, in a sentence or two."""
     nvidia_arches: tuple[str, ...] = ()
     """Machine names that NVIDIA documents its repository for this release for; empty: not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Framework:
-    """A release of an inference framework and what its default wheels need."""
-
-    id: str
-    """Name that people type, such as "vllm"."""
-    name: str
-    """Name for people."""
-    version: str
-    """Release of the framework."""
-    released: date | None
-    """Day of release; None: not known."""
-    cuda: str
-    """CUDA version its default wheels or images are built for."""
-    driver_min: str
-    """Lowest driver version that runs it."""
-    sources: tuple[str, ...]
-    """Ids of the sources of these facts."""
-    note: str = ""
-    """Anything else worth knowing, in a sentence or two."""
-    torch: str = ""
-    """Version of torch that it requires; empty: none, or not known."""
-    cc_min: str = ""
-    """Lowest compute capability that its default wheels or images have code for; empty: not known."""
-    cc_max: str = ""
-    """Highest compute capability that they have code for; empty: not known."""
-    image: str = ""
-    """Container image of that release; empty: none on record."""
-    forward_branches: tuple[str, ...] = ()
-    """Older driver branches that its image's own cuda-compat is said to serve on data-centre boards."""
+    compilers: tuple[str, ...] = ()
+    """Compilers that its archive has as packages ("gcc-12"); empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +406,8 @@ class Catalogue:
     """Chips with their PCI ids and the names of their boards."""
     systems: tuple[System, ...] = ()
     """Machines whose GPUs share an NVLink fabric."""
+    archives: tuple[ArchiveFabric, ...] = ()
+    """Software of NVLink fabrics in distributions' own archives."""
     kernel_abis: tuple[KernelAbi, ...] = ()
     """What ABI numbers of kernel releases stand for."""
     package_limits: tuple[PackageLimit, ...] = ()

@@ -49,6 +49,8 @@ class VendorKernel:
     """(branch, first release of it that is known to build on this kernel, in both flavours)."""
     sources: tuple[str, ...]
     """Ids of the sources of these facts."""
+    broken: tuple[tuple[str, str, Flavour], ...] = ()
+    """(branch, last release of it that is known to fail on this kernel, its kind of modules)."""
     certainty: str = "medium"
     """ "high", "medium", "low": low says that nobody is known to have built it."""
     note: str = ""

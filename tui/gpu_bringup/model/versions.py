@@ -14,7 +14,8 @@ from functools import lru_cache
 @lru_cache(maxsize=4096)
 def driver_key(version: str) -> tuple[int, ...]:
     """Sort key of an NVIDIA driver version such as "580.95.05" (numeric fields)."""
-    return tuple(int(field) for field in re.findall(r"\d+", version))
+    # A field of thousands of digits, which Python won't turn into a number, is no version anyway.
+    return tuple(int(field) for field in re.findall(r"\d+", version[:256]))
 
 
 def branch_of(version: str) -> str:

@@ -28,6 +28,20 @@ Choice = tuple[str, str, str]
 """(version, flavour, source)."""
 
 
+_KINDS = {
+    "scenario": "Scenario",
+    "source": "Source",
+    "framework": "Framework",
+    "secure-boot": "Secure Boot",
+    "kernel": "Kernel",
+    "date": "From",
+    "gpu": "Also a",
+    "trial-build": "Its trial build",
+}
+_SHOWN = 6
+"""Values that a sentence names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One changed thing and the choice that it leads to."""
@@ -40,6 +54,16 @@ class Change:
     """None: nothing could be recommended."""
     why: str = ""
     """Why nothing could, in a sentence."""
+
+    @property
+    def sentence(self) -> str:
+        """ "Secure Boot on: 580.173.02 open (distribution)"."""
+        more = len(self.values) - _SHOWN
+        some = ", ".join(self.values[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        if self.choice is None:
+            return f"{_KINDS[self.kind]} {some}: nothing could be recommended. {self.why}"
+        version, flavour, source = self.choice
+        return f"{_KINDS[self.kind]} {some}: {version} {flavour} ({source})"
 
     def to_json(self) -> dict[str, Any]:
         keys = ("version", "flavour", "source")

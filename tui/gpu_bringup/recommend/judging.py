@@ -15,10 +15,11 @@ from gpu_bringup.rules.describe import (
     distribution_of,
     frameworks_of,
     kernels_of,
+    nearest,
     secure_boot_of,
     validate_answers,
 )
-from gpu_bringup.rules.gpu import fabric_kind
+from gpu_bringup.rules.fabric import fabric_kind
 from gpu_bringup.rules.kernel import PREDICTIONS, failed_here
 from gpu_bringup.rules.platform import host_arch, machine
 from gpu_bringup.rules.score import score
@@ -62,9 +63,8 @@ def subject_of(
         InputError: an answer names something that doesn't exist; says what is near.
     """
     # A system by flag that isn't known is refused with an explanation, not bad usage.
+    validate_answers(answers, catalogue, strict=False)
     distribution, os_name = distribution_of(facts, answers, catalogue)
-    if distribution is not None or not answers.os:
-        validate_answers(answers, catalogue)
     boards = boards_of(facts, answers, catalogue)
     if isinstance(boards, Unknown):
         return unknown(
@@ -80,20 +80,10 @@ def subject_of(
             "machine; to plan for hardware that is still to come, name it with --gpu.",
         )
     if distribution is None:
-        known = ", ".join(release.name for release in catalogue.distributions)
-        what = (
-            f"{os_name} isn't a system"
-            if os_name
-            else "The system of this host isn't known, nor one"
-        )
-        return unknown(
-            "os-known",
-            f"{what} that this catalogue has packages for (it knows {known}). "
-            "Name the nearest one with --os ID:VERSION to see what it would get.",
-        )
+        return unknown("os-known", _no_system(os_name, catalogue))
     scenario = catalogue.scenarios[answers.scenario]
     answers = _insisting(facts, answers, scenario)
-    kernels, notes = kernels_of(facts, answers, distribution)
+    kernels, notes = kernels_of(facts, answers, distribution, catalogue.kernel_abis)
     return Subject(
         catalogue=catalogue,
         answers=answers,
@@ -130,6 +120,16 @@ def _arch(facts: Facts | None, answers: Answers, boards: Sequence[Board]) -> str
     if facts is None or answers.os:
         return host_arch(boards)
     return host_arch(boards) or ("" if isinstance(facts.os, Unknown) else machine(facts.os.arch))
+
+
+def _no_system(name: str, catalogue: Catalogue) -> str:
+    known = ", ".join(release.name for release in catalogue.distributions)
+    what = f"{name} isn't a system" if name else "The system of this host isn't known, nor one"
+    near = nearest(name, [f"{item.os_id}:{item.version}" for item in catalogue.distributions])
+    return (
+        f"{what} that this catalogue has packages for (it knows {known}). Name the nearest one with "
+        f"--os ID:VERSION to see what it would get. {near if near.startswith('Did') else ''}"
+    ).rstrip()
 
 
 def _nvswitches(facts: Facts | None, answers: Answers) -> int | None:

@@ -16,7 +16,15 @@ from gpu_bringup.rules.subject import Subject, month, violated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LOUD = ("gpu-branch", "platform", "lifecycle", "branch-type", "package-branch", "cuda-wanted")
+_LOUD = (
+    "gpu-branch",
+    "platform",
+    "lifecycle",
+    "branch-type",
+    "package-branch",
+    "cuda-wanted",
+    "framework-driver",
+)
 """Rules whose open questions an operator must be told."""
 
 

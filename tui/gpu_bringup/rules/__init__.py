@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup.rules import (
+    compiler,
+    fabric,
     frameworks,
     gpu,
     guests,
@@ -16,6 +18,7 @@ from gpu_bringup.rules import (
     known_bad,
     lifecycle,
     offer,
+    peers,
     platform,
     security,
     software,
@@ -39,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     wanted.cuda_wanted,
     frameworks.framework_driver,
     kernel.builds,
+    compiler.compiler_kernel,
     kernel.realtime_kernel,
     lifecycle.lifecycle,
     lifecycle.branch_type,
@@ -47,7 +51,9 @@ RULES: tuple[Rule, ...] = (
     kernel.secure_boot_route,
     offer.source_reachable,
     offer.branch_of_package,
-    gpu.fabric,
+    fabric.fabric,
+    fabric.fabric_source,
+    peers.peer_to_peer,
     lifecycle.os_lifecycle,
     lifecycle.kernel_lifecycle,
     lifecycle.scenario_os,

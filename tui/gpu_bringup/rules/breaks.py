@@ -117,18 +117,18 @@ def _one_break(
         return Finding("stable-break", Verdict.OK, "documented", detail, sources)
     if kernel.vendor and not has:
         return None  # what isn't known of a vendor kernel is told once, by the limit
-    if module.patched and _by_mainline(item, kernel) and not kernel.vendor:
+    if module.patched and not kernel.vendor:
         # Distributions patch old drivers for new mainline kernels; their own stable updates
         # are what takes them by surprise.
         limit = patched_up_to(catalogue, module)
-        if limit is None:
+        if limit is not None and series_of(limit.newest) >= series_of(item.mainline):
+            return None
+        if limit is None and _by_mainline(item, kernel):
             detail = (
                 f"{_carries(item, kernel)}; {known.words} upstream, but the distribution may "
                 "have patched its package: only a build shows."
             )
             return Finding("stable-break", Verdict.UNKNOWN, "none", detail, sources)
-        if series_of(limit.newest) >= series_of(item.mainline):
-            return None
     if has and known.known is False:
         return Finding(
             "stable-break",

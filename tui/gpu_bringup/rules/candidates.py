@@ -39,7 +39,9 @@ def candidates(
     so that what it breaks can be told."""
     wish = pinned_driver(answers.driver)
     found = list(_offered(distribution, answers, catalogue, wish))
-    if wish and not any(candidate.pinned for candidate in found):
+    flavours = {candidate.flavour for candidate in found if candidate.pinned}
+    missing = answers.flavour and Flavour(answers.flavour) not in flavours
+    if wish and (missing or not flavours):
         found += _nobodys(catalogue, wish, answers)
     return tuple(dict.fromkeys(found))
 
@@ -97,8 +99,8 @@ def _nobodys(catalogue: Catalogue, wish: str, answers: Answers) -> Iterator[Cand
     branch = catalogue.branches.get(name)
     version = wish if "." in wish else newest_release(catalogue, name)
     flavours = branch.flavours if branch is not None and branch.flavours else tuple(Flavour)
-    if answers.flavour and Flavour(answers.flavour) not in flavours:
-        flavours = (*flavours, Flavour(answers.flavour))
+    if answers.flavour:
+        flavours = (Flavour(answers.flavour),)
     for flavour in flavours:
         package = DriverPackage(
             id=f"{version}-{flavour.value}",

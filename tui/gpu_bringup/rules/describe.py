@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.answers import Answers
     from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, Framework, Gpu
     from gpu_bringup.model.facts import Facts, PciDevice
+    from gpu_bringup.model.kernels import KernelAbi
 
 _RELEASE = re.compile(r"^\d[\w.+~-]{0,63}\Z", re.ASCII)
 """A kernel release: uname(2) holds 64 characters, and they become part of names of packages."""
@@ -159,12 +160,15 @@ def distribution_of(
 
 
 def kernels_of(
-    facts: Facts | None, answers: Answers, system: DistributionRelease
+    facts: Facts | None,
+    answers: Answers,
+    system: DistributionRelease,
+    abis: tuple[KernelAbi, ...] = (),
 ) -> tuple[tuple[TargetKernel, ...], tuple[str, ...]]:
     """(kernels that the driver must work on, what must be told of kernels left out)."""
     family = system.family
     if answers.kernel:
-        return (_kernel(facts, answers.kernel, family),), ()
+        return (_kernel(facts, answers.kernel, family, abis),), ()
     if facts is None:
         standard = target_kernel(system.kernel, family=family)
         # A series without a release: good for a first judgement, nothing can be prepared for it.
@@ -179,7 +183,7 @@ def kernels_of(
         releases.insert(0, running)
     wanted, notes = [], []
     for release in dict.fromkeys(releases):
-        kernel = _kernel(facts, release, family)
+        kernel = _kernel(facts, release, family, abis)
         known = facts.kernel(release)
         leads = release == running or (known is not None and known.default is True)
         if kernel.realtime and not leads and len(releases) > 1:
@@ -192,14 +196,20 @@ def kernels_of(
     return tuple(wanted), tuple(notes)
 
 
-def _kernel(facts: Facts | None, release: str, family: str) -> TargetKernel:
+def _kernel(
+    facts: Facts | None, release: str, family: str, abis: tuple[KernelAbi, ...]
+) -> TargetKernel:
     known = facts.kernel(release) if facts is not None else None
     if known is None:
-        return target_kernel(release, family=family)
+        return target_kernel(release, family=family, abis=abis)
     realtime = known.realtime if isinstance(known.realtime, bool) else None
-    return target_kernel(
-        release, family=family, package_version=known.package_version, realtime=realtime
+    kernel = target_kernel(
+        release, family=family, package_version=known.package_version, realtime=realtime, abis=abis
     )
+    if not isinstance(known.compiler, str):
+        return kernel
+    present = known.compiler_present if isinstance(known.compiler_present, bool) else None
+    return replace(kernel, compiler=known.compiler, compiler_present=present)
 
 
 def _elsewhere(facts: Facts) -> bool:
@@ -236,11 +246,23 @@ def frameworks_of(answers: Answers, catalogue: Catalogue) -> tuple[Framework, ..
     return (found,) if found is not None else ()
 
 
-def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
+def _looks_like(word: str, known: Iterable[str]) -> bool:
+    """Is it a known word, spelt wrong?"""
+    names = [name.lower() for name in known]
+    return bool(difflib.get_close_matches(word.lower(), names, 1, 0.6))
+
+
+def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = True) -> None:
     """Check what the operator said against the catalogue.
 
+    A framework that isn't known at all is no mistake: the rules say that what it needs isn't known.
+
+    Args:
+        strict: False lets a system pass that isn't known, as long as it is no known one spelt wrong.
+
     Raises:
-        InputError: an unknown scenario, GPU, framework, system, flavour or driver; with suggestions.
+        InputError: an unknown scenario, GPU, system, flavour or driver, or a misspelt framework; with
+            suggestions.
     """
     if answers.scenario not in catalogue.scenarios:
         raise InputError(
@@ -252,7 +274,7 @@ def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
         named_board(name, catalogue)
     framework = answers.framework.lower().partition(":")[0]
     names = {item.id for item in catalogue.frameworks}
-    if answers.framework and framework not in names:
+    if answers.framework and framework not in names and _looks_like(framework, names):
         raise InputError(
             f"no inference framework is called {answers.framework!r}",
             place="--framework",
@@ -277,7 +299,8 @@ def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
             place="--os",
             hint="Give it as ID:VERSION from /etc/os-release, such as debian:13.",
         )
-    if answers.os and find_distribution(answers.os, catalogue) is None:
+    absent = bool(answers.os) and find_distribution(answers.os, catalogue) is None
+    if absent and (strict or _misspelt(answers.os, catalogue)):
         known = [f"{r.os_id}:{r.version}" for r in catalogue.distributions]
         raise InputError(
             f"the system {answers.os!r} isn't known", place="--os", hint=nearest(answers.os, known)
@@ -289,6 +312,13 @@ def validate_answers(answers: Answers, catalogue: Catalogue) -> None:
             hint="Known: open, proprietary.",
         )
     _validate_driver(answers.driver, catalogue)
+
+
+def _misspelt(os: str, catalogue: Catalogue) -> bool:
+    """Is its name like a known one, but none? (Another version of a known one is just not known.)"""
+    name = os.lower().partition(":")[0]
+    known = {release.os_id for release in catalogue.distributions}
+    return name not in known and _looks_like(name, known)
 
 
 def pinned_driver(text: str) -> str:

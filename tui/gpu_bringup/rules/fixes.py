@@ -30,7 +30,8 @@ def _key(version: str) -> tuple[int, ...]:
 def parse(text: str) -> tuple[str, str]:
     """(last release known to be without the fix, first one known to have it) of a ``fixed`` value.
 
-    Empty: there is none, so that the other one decides alone; "all" is ("", "0"), "never" ("999", "").
+    Empty: there is none, so that the other one decides alone; "all" is ("", "0"), "never" ("999", ""),
+    "unknown" ("", "").
 
     Raises:
         ValueError: the value is none of the forms that ``StableBreak.fixed`` describes.
@@ -39,6 +40,8 @@ def parse(text: str) -> tuple[str, str]:
         return "", "0"
     if text == "never":
         return "999", ""
+    if text == "unknown":
+        return "", ""
     broken, dots, first = text.partition("..")
     if not dots:
         broken, first = "", text
@@ -56,6 +59,8 @@ def _in_branch(text: str, driver: str) -> Fix:
         return Fix(True, f"every R{branch} release has the fix")
     if text == "never":
         return Fix(False, f"no R{branch} release has the fix")
+    if text == "unknown":
+        return Fix(None, f"whether R{branch} has the fix isn't known")
     broken, first = parse(text)
     words = f"R{branch} has the fix from {first}" if first else f"{broken} doesn't have the fix"
     if first and _key(driver) >= _key(first):

@@ -44,10 +44,12 @@ def framework_driver(subject: Subject, candidate: Candidate) -> Iterator[Reason]
     name, version = _wanted(subject)
     if name and not subject.frameworks:
         versions = join(f.version for f in subject.catalogue.frameworks if f.id == name)
+        others = join(dict.fromkeys(f.id for f in subject.catalogue.frameworks))
+        what = f"{name} {versions}" if versions else others
         yield unknown(
             "framework-driver",
-            f"{name} {version} isn't in this catalogue (it knows {name} {versions}): what it needs isn't "
-            "known.",
+            f"{f'{name} {version}'.rstrip()} isn't in this catalogue (it knows {what}): what it needs "
+            "isn't known, so it decides nothing here.",
         )
     for framework in subject.frameworks:
         where = urls(subject.catalogue, framework.sources)
@@ -74,7 +76,7 @@ def _driver(
             f"{built}; {candidate.version} is older"
             + (f": {found.breaks}. What helps: {found.remedy}." if found.breaks else "."),
             tuple(dict.fromkeys((*where, *found.sources))),
-            blocking=not candidate.pinned,
+            blocking=not subject.insisted(candidate),
         )
     found = compatibility(subject.catalogue, candidate.version, framework.cuda, subject.boards)
     if found.kind == MINOR:
@@ -99,11 +101,9 @@ def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> I
     """Has the framework code for each board? Too old a board has none; too new a one hasn't yet."""
     name = f"{framework.name} {framework.version}"
     for board in subject.boards:
-        found = _capabilities(board)
-        if not found:
-            continue
         last = board.architecture.last_cuda if board.architecture is not None else None
-        low, high = min(found, key=driver_key), max(found, key=driver_key)
+        found = _capabilities(board)
+        low, high = min(found, key=driver_key, default=""), max(found, key=driver_key, default="")
         if last and driver_key(framework.cuda)[:1] > driver_key(last)[:1]:
             yield violated(
                 "framework-gpu",
@@ -113,6 +113,8 @@ def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> I
                 where,
                 blocking=False,
             )
+        elif not found:
+            continue
         elif framework.cc_min and driver_key(high) < driver_key(framework.cc_min):
             yield violated(
                 "framework-gpu",

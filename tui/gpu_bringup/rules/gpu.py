@@ -1,4 +1,4 @@
-"""Rules about the boards: branch, release, flavour of the modules, CUDA, NVSwitch fabric."""
+"""Rules about the boards: branch, release, flavour of the modules, boards of several kinds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.versions import branch_of, driver_key
-from gpu_bringup.rules.subject import Board, Candidate, Subject, join, ok, unknown, urls, violated
+from gpu_bringup.rules.guests import slices
+from gpu_bringup.rules.subject import (
+    Board,
+    Candidate,
+    Subject,
+    join,
+    month,
+    ok,
+    unknown,
+    urls,
+    violated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +183,33 @@ def _not_yet_open(board: Board, candidate: Candidate) -> bool:
 
 
 def conflict(subject: Subject) -> Reason | None:
-    """Why no driver at all can serve these boards together, or None.
+    """Why no driver at all, or none that can be had here, serves these boards, or None."""
+    return slices(subject) or mixture(subject) or too_old(subject)
+
+
+def too_old(subject: Subject) -> Reason | None:
+    """A board whose last branch is older than everything that is on offer for this system."""
+    offered = {int(package.branch) for package in subject.distribution.drivers}
+    for board in subject.boards:
+        last = board.last_branch
+        if last is None or not offered or min(offered) <= int(last):
+            continue
+        branch = subject.catalogue.branches.get(last)
+        day = branch.end_of_support if branch is not None else None
+        over = f", whose support ended in {month(day)}," if day else ", which ended long ago,"
+        family = f" is {board.architecture.name}" if board.architecture is not None else ""
+        return violated(
+            "gpu-branch",
+            f"{board.name}{family}: R{last}{over} is the last driver branch for it, and nothing known "
+            f"for {subject.distribution.name} has that branch. Such a board gets no fixes any more; "
+            "replace it, or keep it on a system that is isolated and as old as its driver.",
+            urls(subject.catalogue, board.sources),
+        )
+    return None
+
+
+def mixture(subject: Subject) -> Reason | None:
+    """Why no driver serves these boards together, or None.
 
     One kernel has one NVIDIA module, so one branch and one flavour must serve every board.
     """
@@ -208,7 +245,7 @@ def mixed_gpus(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """Different boards in one machine: say what the common ground is."""
     if len(subject.boards) < 2:
         return
-    against = conflict(subject)
+    against = mixture(subject)
     if against is not None:
         yield against
         return
@@ -226,82 +263,3 @@ def mixed_gpus(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
         )
     else:
         yield ok("mixed-gpus", f"{names} can share one driver.", where)
-
-
-def fabric_kind(subject: Subject) -> str:
-    """What the NVLink fabric of this machine needs: "none", "fabricmanager",
-    "fabricmanager+nvlsm" or "imex".
-
-    NVSwitches and NVLink-5 bridges that were seen (or seen to be absent) outrank the board's entry,
-    because an SXM board also comes without switches (4-GPU boards, one GPU passed to a guest).
-    """
-    kinds = {board.fabric for board in subject.boards}
-    if "imex" in kinds:
-        return "imex"
-    if subject.nvlink5 or ("fabricmanager+nvlsm" in kinds and subject.nvlink5 is not False):
-        return "fabricmanager+nvlsm"
-    if subject.nvswitches:
-        return "fabricmanager"
-    if subject.nvswitches is None and ("fabricmanager" in kinds or _whole_baseboard(subject)):
-        return "fabricmanager"
-    return "none"
-
-
-def _whole_baseboard(subject: Subject) -> bool:
-    """Eight SXM boards that were named make an HGX or DGX baseboard, which has NVSwitches."""
-    return any(b.fabric == "nvswitch-board" and b.count >= 8 for b in subject.boards)
-
-
-def fabric(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
-    """NVSwitch systems need Fabric Manager of exactly the driver's version."""
-    kind = fabric_kind(subject)
-    boards = [b for b in subject.boards if b.fabric not in ("none", "unknown")] or list(
-        subject.boards
-    )
-    names = join(dict.fromkeys(board.name for board in boards))
-    where = urls(subject.catalogue, (s for board in boards for s in board.sources))
-    version = candidate.version
-    seen = bool(subject.nvswitches) or subject.nvlink5 is True
-    unless = "" if seen else " (on boards with NVSwitch; a board without one needs none)"
-    if kind == "fabricmanager":
-        yield ok(
-            "fabric",
-            f"{names} needs Fabric Manager of exactly version {version}{unless}: without it CUDA "
-            "fails with error 802 on every GPU.",
-            where,
-        )
-    elif kind == "fabricmanager+nvlsm":
-        yield ok(
-            "fabric",
-            f"{names} needs Fabric Manager of exactly version {version} and NVLSM{unless}, with "
-            "mlx5_core and ib_umad loaded: NVLink 5 switches are reached through ConnectX bridges.",
-            where,
-        )
-    elif kind == "imex":
-        yield ok(
-            "fabric",
-            f"{names} needs nvidia-imex of version {version} on the compute tray; Fabric Manager runs "
-            "on the switch trays.",
-            where,
-        )
-    else:
-        yield from _fabric_not_known(subject, version)
-
-
-def _fabric_not_known(subject: Subject, version: str) -> Iterator[Reason]:
-    for board in subject.boards:
-        where = urls(subject.catalogue, board.sources)
-        if board.fabric == "nvswitch-board" and subject.nvswitches is None:
-            yield unknown(
-                "fabric",
-                f"{board.name} comes on baseboards with NVSwitch (HGX and DGX with 8 GPUs) and without. "
-                f"With it, Fabric Manager of exactly version {version} is needed, else CUDA fails with "
-                "error 802; this is seen once the board is there.",
-                where,
-            )
-        elif board.fabric == "unknown" and not subject.nvswitches:
-            yield unknown(
-                "fabric",
-                f"Whether {board.name} sits on an NVSwitch fabric isn't known; none was seen.",
-                where,
-            )

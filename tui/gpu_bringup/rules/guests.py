@@ -14,22 +14,32 @@ if TYPE_CHECKING:
 _SOURCES = ("gfd-vgpu", "nvml-virtualization")
 
 
+def slices(subject: Subject) -> Reason | None:
+    """Why no driver of a public repository serves a vGPU; None: there is none among the boards."""
+    names = dict.fromkeys(board.name for board in subject.boards if board.vgpu)
+    if not names:
+        return None
+    return violated(
+        "vgpu-guest",
+        f"{join(names)} is a vGPU, a slice that the hypervisor cuts from a board: it works with the "
+        "GRID guest driver of the host's vGPU release alone, which comes from NVIDIA's licensing "
+        "portal and from no public repository. Ask whoever runs the hypervisor for the guest driver "
+        "(.run, .deb or .rpm) that belongs to its vGPU manager; any other driver finds no GPU here. A "
+        "GPU that is passed through whole needs no such driver.",
+        urls(subject.catalogue, _SOURCES),
+    )
+
+
 def vgpu_guest(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """A vGPU is driven by the GRID guest driver of its host's vGPU release, by nothing else.
 
     A slice cut by MIG is one too; a GPU that was passed through whole is not, it takes the same
     driver as on bare metal.
     """
-    slices = [board.name for board in subject.boards if board.vgpu]
-    if not slices:
-        return
-    yield violated(
-        "vgpu-guest",
-        f"{join(dict.fromkeys(slices))} is a vGPU, a slice that the hypervisor cuts from a board: it "
-        "works with the GRID guest driver of the host's vGPU release alone, which comes from NVIDIA's "
-        "licensing portal, not from any public repository. Ask whoever runs the hypervisor for the "
-        "guest driver (.run, .deb or .rpm) that belongs to its vGPU manager; "
-        f"{candidate.version} would not find a GPU. A GPU that is passed through whole needs no such "
-        "driver.",
-        urls(subject.catalogue, _SOURCES),
-    )
+    names = dict.fromkeys(board.name for board in subject.boards if board.vgpu)
+    if names:
+        yield violated(
+            "vgpu-guest",
+            f"{join(names)} is a vGPU: only the GRID guest driver of its host's vGPU release drives it.",
+            urls(subject.catalogue, _SOURCES),
+        )

@@ -53,6 +53,16 @@ def platform(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
             where,
         )
         return
+    own = candidate.package.arches
+    if own:
+        verdict = ok if arch in own else violated
+        yield verdict(
+            "platform",
+            f"The host is {arch}{why}: {candidate.package.kernel_package} exists for {join(own)}"
+            + ("." if arch in own else " only."),
+            urls(subject.catalogue, candidate.package.sources),
+        )
+        return
     whose = (
         f"NVIDIA's repository for {release.nvidia_distro}"
         if candidate.package.source == "nvidia-repository"

@@ -25,6 +25,9 @@ def _rule(id: str, about: str, *sources: str) -> RuleEntry:
 REGISTRY: tuple[RuleEntry, ...] = (
     _rule("operator-choice", "is it the driver and the flavour that were asked for?"),
     _rule(
+        "vgpu-guest", "is it a vGPU guest, which takes the driver of its hypervisor's vGPU release?"
+    ),
+    _rule(
         "mixed-gpus",
         "can one branch and one flavour serve every board of this machine?",
         "nvidia-architecture-matrix",
@@ -95,6 +98,12 @@ REGISTRY: tuple[RuleEntry, ...] = (
         "open-gpu-kernel-modules",
     ),
     _rule(
+        "compiler-kernel",
+        "does the system have the compiler that built the kernel?",
+        "debian-changelogs",
+        "debian-archive",
+    ),
+    _rule(
         "realtime-kernel",
         "is it a PREEMPT_RT kernel, which the modules aren't built for?",
         "debian-nvidia",
@@ -115,6 +124,7 @@ REGISTRY: tuple[RuleEntry, ...] = (
         "does the release have the newest security bulletin's fixes?",
         "product-security",
     ),
+    _rule("known-bad", "is something known against this very release?"),
     _rule(
         "secure-boot-route",
         "who signs the modules where Secure Boot is on: the distribution, or a key to enrol?",

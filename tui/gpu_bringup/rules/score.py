@@ -9,6 +9,7 @@ from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.versions import driver_key
 from gpu_bringup.rules.kernel import certainty
 from gpu_bringup.rules.lifecycle import ended, support_left
+from gpu_bringup.rules.security import moves_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,8 @@ def _security(subject: Subject, candidate: Candidate) -> int:
     branch = candidate.branch
     if branch is None or branch.security_floor is None:
         return 1
-    return 2 if driver_key(candidate.version) >= driver_key(branch.security_floor) else 0
+    safe = driver_key(candidate.version) >= driver_key(branch.security_floor)
+    return 2 if safe or moves_on(candidate) else 0
 
 
 def _prebuilt(subject: Subject, candidate: Candidate) -> int:

@@ -27,7 +27,7 @@ def fixed_in(bulletin: Bulletin, branch: str) -> str:
 def lacking(bulletins: tuple[Bulletin, ...], version: str) -> tuple[Bulletin, ...]:
     """The driver bulletins (newest first) that name a release's branch and whose fixes it lacks."""
     branch, key = branch_of(version), driver_key(version)
-    found = []
+    found: list[Bulletin] = []
     for item in bulletins:
         floor = fixed_in(item, branch) if item.component == "driver" else ""
         if floor and driver_key(floor) > key:
@@ -41,7 +41,7 @@ def silent(bulletins: tuple[Bulletin, ...], branch: str) -> tuple[Bulletin, ...]
     A branch that a bulletin leaves out may be affected all the same: NVIDIA says so in each. Only
     those that were read themselves count; a branch that none names has none.
     """
-    found = []
+    found: list[Bulletin] = []
     for item in bulletins:
         if item.component != "driver":
             continue
@@ -64,6 +64,18 @@ def _named(items: tuple[Bulletin, ...]) -> str:
     return ("bulletin " if len(words) == 1 else "bulletins ") + join(words)
 
 
+def moves_on(candidate: Candidate) -> bool:
+    """Is it a distribution's package that security updates move on, so that the version on record is
+    only that of the day on which its archive was read?"""
+    branch = candidate.branch
+    return (
+        candidate.source_kind == "distribution"
+        and not candidate.package.package_version
+        and branch is not None
+        and branch.status == "supported"
+    )
+
+
 def security_floor(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """The release must carry the fixes of the newest bulletin that names its branch."""
     branch = candidate.branch
@@ -82,13 +94,22 @@ def security_floor(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
         where = urls(
             subject.catalogue, (*branch.sources, *(s for item in missing[:3] for s in item.sources))
         )
-        yield violated(
-            RULE,
-            f"{candidate.version} lacks known security fixes: R{branch.id} has them from {floor}"
-            + (f"{told}." if missing else "."),
-            where,
-            blocking=not subject.excused(candidate) and candidate.source_kind != "distribution",
-        )
+        text = f"R{branch.id} has them from {floor}" + (f"{told}." if missing else ".")
+        if moves_on(candidate):
+            yield unknown(
+                RULE,
+                f"{candidate.version}, the version on record for this package, lacks known security fixes: "
+                f"{text} The distribution brings newer ones into the same package: which it has now is seen "
+                "when packages are resolved.",
+                where,
+            )
+        else:
+            yield violated(
+                RULE,
+                f"{candidate.version} lacks known security fixes: {text}",
+                where,
+                blocking=not subject.excused(candidate) and candidate.source_kind != "distribution",
+            )
     else:
         yield ok(
             RULE,

@@ -78,6 +78,10 @@ class TargetKernel:
     realtime: bool = False
     stable_patches: str = ""
     """Name of a distribution that takes stable patches over without saying so in the release."""
+    compiler: str = ""
+    """The command that built it, such as "gcc-12"; empty: not known."""
+    compiler_present: bool | None = None
+    """Is that compiler installed? None: not looked."""
 
     @property
     def label(self) -> str:

@@ -41,9 +41,16 @@ def on_vendor_kernel(catalogue: Catalogue, module: Module, kernel: TargetKernel)
             urls(catalogue, _sources(catalogue)),
         )
     sources = urls(catalogue, entry.sources)
+    for branch, last, flavour in entry.broken:
+        mine = branch == branch_of(module.driver) and flavour is module.flavour
+        if mine and driver_key(module.driver) <= driver_key(last):
+            detail = f"{last} {flavour.value} is reported to fail on the kernel of {entry.name}"
+            detail += "." if last == module.driver else f", and {label} is older."
+            return Finding(RULE, Verdict.VIOLATED, "documented", detail, sources)
     first = dict(entry.first).get(branch_of(module.driver))
     if first is not None and driver_key(module.driver) >= driver_key(first):
-        detail = f"R{branch_of(module.driver)} is known to build on the kernel of {entry.name} from {first} on."
+        branch = branch_of(module.driver)
+        detail = f"R{branch} is known to build on the kernel of {entry.name} from {first} on."
         if entry.certainty == "low":
             return Finding(
                 RULE, Verdict.UNKNOWN, "none", f"{detail} There is little evidence for it.", sources

@@ -5,23 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.versions import driver_key, upstream_kernel
-from gpu_bringup.rules.software import cuda_bounds, served_natively
+from gpu_bringup.rules.cuda import MINOR, NATIVE, UNKNOWN, compatibility
+from gpu_bringup.rules.software import cuda_bounds
 from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, urls, violated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpu_bringup.model.catalogue import Toolkit
     from gpu_bringup.model.target import Reason
 
 RULE_CUDA = "cuda-wanted"
 RULE_KERNEL = "kernel-wanted"
-
-
-def _toolkit(subject: Subject, wanted: str) -> Toolkit | None:
-    """The toolkit of that version: "12.4.1" is an update of 12.4."""
-    key = driver_key(wanted)[:2]
-    return next((t for t in subject.catalogue.toolkits if driver_key(t.version)[:2] == key), None)
 
 
 def cuda_wanted(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
@@ -34,54 +28,34 @@ def cuda_wanted(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     if against:
         yield from against
         return
-    toolkit = _toolkit(subject, wanted)
-    if toolkit is None:
+    kind = compatibility(subject.catalogue, version, wanted, subject.boards)
+    if kind.kind == NATIVE:
+        yield ok(
+            RULE_CUDA,
+            f"{version} serves CUDA {wanted} with all its features (it needs {kind.needs}).",
+            kind.sources,
+        )
+    elif kind.kind == MINOR:
+        yield ok(
+            RULE_CUDA,
+            f"{version} runs CUDA {wanted} by minor-version compatibility only (all features need "
+            f"{kind.needs}): {kind.breaks}.",
+            kind.sources,
+        )
+    elif kind.kind == UNKNOWN and not kind.needs:
         known = join(t.version for t in subject.catalogue.toolkits)
         yield unknown(
             RULE_CUDA,
             f"CUDA {wanted} isn't in this catalogue (it knows {known}): which driver it needs isn't "
             "known.",
         )
-        return
-    where = urls(subject.catalogue, toolkit.sources)
-    if driver_key(version) >= driver_key(toolkit.driver):
-        yield ok(
+    else:
+        yield violated(
             RULE_CUDA,
-            f"{version} serves CUDA {wanted} with all its features (it needs {toolkit.driver}).",
-            where,
+            f"CUDA {wanted} needs driver {kind.needs} or newer, {version} is older: {kind.breaks}. "
+            f"What would help: {kind.remedy}.",
+            kind.sources,
         )
-        return
-    major = toolkit.version.split(".")[0]
-    served = [t for t in served_natively(subject, version) if t.version.split(".")[0] == major]
-    minor = driver_key(version) >= driver_key(toolkit.minor_driver)
-    if minor and served:
-        yield ok(
-            RULE_CUDA,
-            f"{version} runs CUDA {wanted} by minor-version compatibility only (full features need "
-            f"{toolkit.driver}): PTX that CUDA {wanted} compiled doesn't load on it, so programs and "
-            "libraries must bring code for exactly this GPU.",
-            where,
-        )
-        return
-    yield violated(
-        RULE_CUDA,
-        f"CUDA {wanted} needs driver {toolkit.driver} or newer ({toolkit.minor_driver} by minor-version "
-        f"compatibility); {version} is older: {_forward(subject, toolkit)}",
-        where,
-    )
-
-
-def _forward(subject: Subject, toolkit: Toolkit) -> str:
-    desks = [b.name for b in subject.boards if b.gpu is not None and not b.gpu.data_centre]
-    name = f"cuda-compat-{toolkit.version.replace('.', '-')}"
-    if desks:
-        return (
-            f"forward compatibility ({name}) is for data-centre boards, and {join(desks)} is none."
-        )
-    return (
-        f"only forward compatibility ({name} in the container or on the host) may bridge that, on "
-        "data-centre boards and from the branches that this package names."
-    )
 
 
 def _boards(subject: Subject, wanted: str) -> Iterator[Reason]:
@@ -130,6 +104,6 @@ def _is(release: str, wanted: str) -> bool:
     bare = series is not None and wanted == series.series
     return (
         release == wanted
-        or release.startswith(f"{wanted}-")
+        or release.startswith((f"{wanted}-", f"{wanted}.", f"{wanted}+"))
         or (bare and mine is not None and series is not None and mine.series == series.series)
     )

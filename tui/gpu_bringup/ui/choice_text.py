@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from gpu_bringup.engine import Explained
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.catalogue import Catalogue
 from gpu_bringup.model.target import Assessment, Reason, Recommendation, Verdict
@@ -178,6 +179,41 @@ def _other_detail(assessment: Assessment, why: str, catalogue: Catalogue) -> Det
                 section(tr("Packages"), packages),
                 section(tr("What speaks against it or isn't known"), Content("\n\n").join(reasons)),
                 Content.styled(tr("{count} further rules: ok").format(count=good), OK),
+            ]
+        ),
+    )
+
+
+_CELLS = {"ok": ".", "unknown": "?", "warns": "!", "blocks": "X", "silent": " "}
+_CELL_STYLES = {"ok": OK, "unknown": MUTED, "warns": WARN, "blocks": BAD, "silent": MUTED}
+
+
+def explained_detail(explained: Explained) -> Detail:
+    """Every candidate against every rule, and what would change the choice's mind."""
+    table = explained.table
+    letters = [chr(ord("A") + number % 26) for number in range(len(table.rows))]
+    names = [
+        Content(f"{letter}  {row.name}{'   ' + tr('the choice') if row.chosen else ''}")
+        for letter, row in zip(letters, table.rows, strict=True)
+    ]
+    grid = [Content(" " * 20 + "".join(f"{letter:>3}" for letter in letters))]
+    for number, rule in enumerate(table.rules):
+        cells = [
+            (f"{_CELLS[row.verdicts[number]]:>3}", _CELL_STYLES[row.verdicts[number]])
+            for row in table.rows
+        ]
+        grid.append(Content.assemble((column(rule, 20), MUTED), *cells))
+    legend = tr(". kept  ? not known  ! speaks against it  X rules it out  blank: doesn't apply")
+    told = [Content(change.sentence) for change in explained.changes]
+    changes = told or [Content(tr("Nothing that was tried."))]
+    return Detail(
+        tr("Why this choice and no other"),
+        paragraphs(
+            [
+                lines(names),
+                lines(grid),
+                Content.styled(legend, MUTED),
+                section(tr("What would change its mind (each alone)"), lines(changes)),
             ]
         ),
     )

@@ -9,12 +9,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gpu_bringup import engine
-from gpu_bringup.engine import Situation
+from gpu_bringup.engine import Explained, Situation
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.catalogue import Scenario
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
-from gpu_bringup.ui.choice_text import reason_items, target_card
+from gpu_bringup.ui.choice_text import explained_detail, reason_items, target_card
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.guide_text import guide_detail, has_guide
 from gpu_bringup.ui.pages.base import Page
@@ -28,7 +28,7 @@ class RecommendationPage(Page):
     """Asks the engine anew when an answer was changed."""
 
     STEP = "recommendation"
-    BINDINGS = [Binding("g", "guide", "Guide")]
+    BINDINGS = [Binding("e", "explain", "All candidates"), Binding("g", "guide", "Guide")]
 
     DEFAULT_CSS = """
     RecommendationPage #target { height: auto; max-height: 60%; margin-bottom: 1; }
@@ -72,7 +72,25 @@ class RecommendationPage(Page):
         background.start(self, weigh, weighed, "weigh")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "explain":
+            situation = self.wizard.situation
+            return situation is not None and situation.recommendation is not None
         return has_guide(self._scenario()) if action == "guide" else True
+
+    def action_explain(self) -> None:
+        wizard, facts, situation = self.wizard, self.wizard.facts, self.wizard.situation
+        if situation is None or situation.recommendation is None:
+            return
+        recommendation, answers = situation.recommendation, wizard.answers
+
+        def look() -> Explained:
+            return engine.explain_choice(facts, answers, wizard.catalogue, recommendation)
+
+        def looked(outcome: Outcome[Explained]) -> None:
+            if outcome.value is not None and self.is_mounted and wizard.situation is situation:
+                self.app.push_screen(DetailScreen(explained_detail(outcome.value)))
+
+        background.start(self, look, looked, "explain")
 
     def action_guide(self) -> None:
         scenario = self._scenario()

@@ -203,8 +203,9 @@ cuda
 containers
 guard'
 
+usage='usage: check_cuda_stack.sh [--root DIR] [--json] [--cuda VERSION] [--containers] [--deep] [--torch[=PYTHON]]'
 bad_usage() {
-    printf 'check_cuda_stack.sh: %s\nusage: check_cuda_stack.sh [--root DIR] [--json] [--cuda VERSION] [--containers] [--deep] [--torch[=PYTHON]]\n' "$1" >&2
+    printf 'check_cuda_stack.sh: %s\n%s\n' "$1" "$usage" >&2
     exit 2
 }
 
@@ -229,7 +230,11 @@ while [ $# -gt 0 ]; do
     --deep) deep=yes ;;
     --torch) torch=python3 ;;
     --torch=?*) torch=${1#*=} ;;
-    -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help)
+        # Pasted into a shell, it has no file of its own to read.
+        case "$0" in *check_cuda_stack*) sed -n '2,18s/^# \{0,1\}//p' "$0" ;; *) printf '%s\n' "$usage" ;; esac
+        exit 0
+        ;;
     *) bad_usage "what is $1?" ;;
     esac
     shift

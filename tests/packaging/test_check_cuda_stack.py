@@ -942,6 +942,19 @@ def test_a_relative_root_and_help(system: System) -> None:
     assert "Exit status: 0 healthy" in output and "check_cuda_stack.sh --root DIR" in output
 
 
+def test_it_can_be_fed_to_a_shell(system: System) -> None:
+    for arguments, words in ((["--root", str(system.root)], "Healthy"), (["--help"], "usage:")):
+        done = subprocess.run(
+            ["bash", "-s", "--", *arguments],
+            input=SCRIPT.read_text(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert words in done.stdout
+
+
 def test_the_generated_tables_are_fresh() -> None:
     text = SCRIPT.read_text()
     assert updated(text, load()) == text, (

@@ -184,17 +184,26 @@ def test_a_fix_that_says_nothing_is_refused(text: str) -> None:
         ("570.211.01", "5.10.0-46-amd64", OPEN, "fails", "documented", "pci_resize_resource"),
         ("535.129.03", "6.1.0-17-amd64", CLOSED, "builds", "inferred", "Linux 6.1.69"),
         ("535.129.03", "6.1.0-18-amd64", CLOSED, "fails", "documented", "__rcu_read_lock"),
+        # 6.1 took over what frees pfn_valid() of the lock; 5.10 didn't.
+        ("535.129.03", "6.1.0-19-amd64", CLOSED, "unknown", "none", "pfn_valid_gpl"),
+        ("535.129.03", "6.1.0-47-amd64", CLOSED, "builds", "inferred", "Linux 6.1.170"),
+        ("535.129.03", "5.10.0-28-amd64", CLOSED, "builds", "inferred", "Linux 5.10.209"),
+        ("535.129.03", "5.10.0-29-amd64", CLOSED, "fails", "documented", "rcu_read_unlock_strict"),
         # Vendors' kernels: documented, or known to fail, or not known; never by their number.
         ("580.178.04", "5.14.0-687.12.1.el9_8.x86_64", OPEN, "builds", "documented", "RHEL 9.8"),
         ("580.105.08", "5.14.0-611.54.1.el9_7.x86_64", CLOSED, "builds", "documented", "RHEL 9.7"),
         ("575.57.08", "5.14.0-687.12.1.el9_8.x86_64", OPEN, "fails", "documented", "RHEL 9.8"),
         ("580.95.05", "6.12.0-254.el10.x86_64", OPEN, "fails", "documented", "580.126.09"),
         ("580.95.05", "6.12.0-124.8.1.el10_1.x86_64", OPEN, "unknown", "none", "RHEL 10.1"),
+        ("550.163.01", "6.12.0-160000.5-default", OPEN, "unknown", "none", "SLES 16.0"),
         ("580.178.04", "5.14.0-6871.el9.x86_64", OPEN, "unknown", "none", "vendor kernel"),
         ("580.178.04", "6.4.0-150700.53.31-default", OPEN, "builds", "documented", "SLES 15 SP7"),
         # Ubuntu takes stable patches over without saying so.
         ("580.178.04", "6.8.0-87-generic", OPEN, "builds", "inferred", "580.178.04"),
-        ("570.211.01", "6.8.0-87-generic", OPEN, "unknown", "none", "Ubuntu"),
+        ("570.211.01", "6.8.0-120-generic", OPEN, "unknown", "none", "Ubuntu"),
+        ("570.211.01", "6.8.0-1030-aws", OPEN, "unknown", "none", "Ubuntu"),
+        # … but a kernel that is older than the change doesn't have it.
+        ("570.211.01", "6.8.0-87-generic", OPEN, "builds", "inferred", "6.18"),
         ("580.126.18", "7.0.0-14-generic", CLOSED, "fails", "documented", "VMA_LOCK_OFFSET"),
         # Too old a kernel, and modules that a branch doesn't have.
         ("580.178.04", "4.14.300", OPEN, "fails", "documented", "4.15 or newer"),

@@ -270,9 +270,7 @@ def this_host(**more: Any) -> MadeFor:
         ({"kernels": ("0.0.1-none",)}, "kernel 0.0.1-none is not installed here"),
     ],
 )
-def test_the_script_refuses_another_host(
-    wrong: dict[str, Any], words: str, tmp_path: Path
-) -> None:
+def test_the_script_refuses_another_host(wrong: dict[str, Any], words: str, tmp_path: Path) -> None:
     mark = tmp_path / "done"
     chosen = plan(
         Step("touch", "r", "Touch", "w", (Command(("touch", str(mark)), root=False),)),
@@ -290,7 +288,9 @@ def test_the_script_refuses_another_host(
 @pytest.mark.process
 def test_the_script_runs_on_its_host_again_from_a_step_and_dry(tmp_path: Path) -> None:
     steps = tuple(
-        Step(name, "r", f"Make {name}", "w", (Command(("touch", str(tmp_path / name)), root=False),))
+        Step(
+            name, "r", f"Make {name}", "w", (Command(("touch", str(tmp_path / name)), root=False),)
+        )
         for name in ("one", "two")
     )
     script = to_shell(plan(*steps, made_for=this_host()))
@@ -336,7 +336,7 @@ def test_what_all_calls_have_in_common_is_said_once() -> None:
     )
     text = to_text(plan(install_step(commands=calls, undo=())))
     assert text.count("DEBIAN_FRONTEND") == 1
-    assert "   # apt-get a\n" in text or "   # apt-get install a\n" in text
+    assert "   # apt-get install a\n" in text
     script = to_shell(plan(install_step(commands=calls, undo=())))
     assert script.count("DEBIAN_FRONTEND") == 1
 

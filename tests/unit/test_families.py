@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
+from os import environ
+from pathlib import Path
 
 import pytest
 
@@ -418,7 +422,7 @@ def test_an_apt_repository_is_switched_on_only_after_its_key_was_checked() -> No
     assert contents[FETCH_KEY].mode == 0o755
     assert contents[FETCH_KEY].content.startswith("#!/bin/sh")
     assert not any(path.startswith("/etc/apt/sources") for path in contents)
-    fetch, switch = change.commands[1], change.commands[2]
+    fetch, switch = change.commands[2], change.commands[3]
     assert fetch.argv == (
         *("sh", FETCH_KEY, "https://repo.example.org/debian13/x86_64/key.pub"),
         "AAAABBBBCCCCDDDDEEEEFFFF0000111122223333",
@@ -526,6 +530,12 @@ def test_signing(os: OsFacts, facts: Facts, kind: str, certificate: str) -> None
         (TRIXIE, ("fabricmanager", "580", "580.1"), ("nvidia-fabricmanager=580.1-*",)),
         (TRIXIE, ("fabricmanager", "570", "570.1"), ("nvidia-fabricmanager-570=570.1-*",)),
         (NOBLE, ("fabricmanager", "580", "580.1"), ("nvidia-fabricmanager-580=580.1-*",)),
+        (NOBLE, ("imex", "580", "580.1", "distribution"), ("nvidia-imex-580",)),
+        (
+            NOBLE,
+            ("fabricmanager+nvlsm", "580", "580.1", "distribution"),
+            ("nvidia-fabricmanager-580", "nvlsm", "infiniband-diags"),
+        ),
         (
             NOBLE,
             ("fabricmanager", "580", "580.1", "nvidia-repository"),
@@ -574,6 +584,101 @@ def test_the_branch_is_kept_by_package_stream_or_lock() -> None:
     assert locked.undo[0].argv[-3:] == ("versionlock", "delete", "*nvidia*-580.*")
     assert len(of(FEDORA).prepare_branch(nvidia).commands) == 1
     assert not of(ROCKY_9).prepare_branch(DKMS)
+
+
+def test_what_a_repository_is_preferred_for() -> None:
+    """A pin of a branch must be read before ours, and a repository for one thing gives no other."""
+
+    def preference(name: str) -> str:
+        change = of(NOBLE).add_repository(replace(REPOSITORY, id=name), NOBLE)
+        (write,) = (w for w in change.writes if "preferences.d" in w.path)
+        # apt reads in the order of names, and the first record that matches a version counts.
+        assert Path(write.path).name > "nvidia-driver-pinning-580"
+        return write.content
+
+    assert "Package: *nvidia*" in preference("nvidia-cuda")
+    assert "Package: nvidia-container* libnvidia-container*\n" in preference("nvidia-container")
+    assert preference("nvidia-cuda-nvlsm").endswith(
+        'Package: *\nPin: origin "repo.example.org"\nPin-Priority: 100\n'
+    )
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("name", "chosen"), [("zz-ours", "580.1-1"), ("aa-ours", "620.1-1")])
+def test_apt_obeys_the_pin_that_it_reads_first(name: str, chosen: str, tmp_path: Path) -> None:
+    """Why the name of our preferences file matters; asked of apt itself."""
+    assert shutil.which("apt-cache"), "this test needs apt"
+    for folder in ("repo", "etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    packages = (
+        f"Package: nvidia-x\nSource: nvidia-x\nVersion: {version}\nArchitecture: all\n"
+        f"Maintainer: x\nFilename: ./{version}.deb\nSize: 1\nSHA256: {'0' * 64}\n"
+        "Description: x\n"
+        for version in ("580.1-1", "620.1-1")
+    )
+    (tmp_path / "repo" / "Packages").write_text("\n".join(packages))
+    (tmp_path / "status").touch()
+    etc = tmp_path / "etc"
+    (etc / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/repo ./\n")
+    pins = etc / "preferences.d"
+    (pins / name).write_text('Package: *nvidia*\nPin: origin ""\nPin-Priority: 600\n')
+    (pins / "nvidia-driver-pinning-580").write_text(
+        "Package: src:*nvidia*:any\nPin: version 580.*\nPin-Priority: 1000\n"
+    )
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc "{etc}";\nDir::State "{tmp_path}/state";\nDir::Cache "{tmp_path}/cache";\n'
+        f'Dir::State::status "{tmp_path}/status";\n'
+    )
+    env = {"PATH": environ["PATH"], "APT_CONFIG": f"{tmp_path}/apt.conf", "LC_ALL": "C.UTF-8"}
+    subprocess.run(["apt-get", "update", "-q"], env=env, check=True, capture_output=True)
+    policy = subprocess.run(
+        ["apt-cache", "policy", "nvidia-x"], env=env, check=True, capture_output=True, text=True
+    )
+    assert f"Candidate: {chosen}\n" in policy.stdout
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("installed 580.178.04-1", "nvidia-fabricmanager=580.178.04-* nvlsm"),
+        ("installed 1:580.95.05-0ubuntu1", "nvidia-fabricmanager=580.95.05-* nvlsm"),
+        ("config-files 580.95.05-1", ""),
+    ],
+)
+def test_apt_installs_what_matches_the_module(told: str, asked: str, tmp_path: Path) -> None:
+    change = of(TRIXIE).install_following(
+        replace(DKMS, kernel_package="nvidia-kernel-open-dkms"),
+        ("nvidia-fabricmanager=", "nvlsm"),
+        (),
+    )
+    for name, text in (("dpkg-query", f"echo '{told}'"), ("apt-get", 'echo "$@" >>"$LOG"')):
+        tool = tmp_path / name
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    script = tmp_path / "install-matching.sh"
+    script.write_text(change.writes[0].content)
+    argv = change.commands[0].argv
+    log = tmp_path / "log"
+    env = {"PATH": f"{tmp_path}:{environ['PATH']}", "LOG": str(log)}
+    done = subprocess.run(["sh", str(script), *argv[2:]], env=env, capture_output=True, check=False)
+    assert (done.returncode == 0) == bool(asked)
+    assert (log.read_text().strip().endswith(f"--allow-downgrades {asked}")) if asked else True
+
+
+def test_ready_made_modules_follow_their_line() -> None:
+    def metas(os_facts: OsFacts, release: str) -> tuple[str, ...]:
+        return of(os_facts).module_meta_packages(PREBUILT, release, EMPTY)
+
+    stem = "linux-modules-nvidia-580-server-open"
+    assert metas(NOBLE, "6.8.0-87-generic") == (f"{stem}-generic",)
+    assert metas(NOBLE, "6.17.0-40-generic") == (f"{stem}-generic-hwe-24.04",)
+    assert metas(NOBLE, "6.17.0-1018-nvidia-64k") == (f"{stem}-nvidia-64k-hwe-24.04",)
+    assert metas(NOBLE, "6.17.0-1010-aws") == (f"{stem}-aws",)
+    lts = replace(
+        EMPTY, packages=PackageFacts(installed=(Package("linux-image-aws-lts-24.04", "6.8.0.1"),))
+    )
+    assert of(NOBLE).module_meta_packages(PREBUILT, "6.8.0-1040-aws", lts) == ()
 
 
 def test_guard_holds_the_whole_driver_with_the_kernel_metas() -> None:

@@ -17,7 +17,7 @@ from gpu_bringup.families.dnf_output import first_error, parse_simulation, parse
 from gpu_bringup.families.rhel import fabric_names
 from gpu_bringup.families.zypper import Zypper
 from gpu_bringup.model.facts import Facts, OsFacts, Repository
-from unit.make_facts import fresh
+from unit.make_facts import fresh, make_kernel
 
 FEDORA_43 = """\
 Updating and loading repositories:
@@ -183,6 +183,19 @@ def test_repositories_are_switched_on_as_each_system_does() -> None:
     assert enabling(replace(sles, version="15"), running, "development-tools") == [module]
     assert enabling(OsFacts("sles", "16.0", "x"), plain, "development-tools") == []
     assert enabling(OsFacts("opensuse-leap", "15.6", "x"), plain, "development-tools") == []
+
+
+def test_oracles_kernel_for_8_is_built_by_the_compiler_that_built_it() -> None:
+    family = family_for(OsFacts("ol", "8.10", "x"))
+    assert family is not None
+    uek, plain = "5.15.0-300.163.18.el8uek.x86_64", "4.18.0-553.el8_10.x86_64"
+    assert "gcc-toolset-11" in family.compiler_packages(make_kernel(uek))
+    assert "gcc-toolset-11" not in family.compiler_packages(make_kernel(plain))
+    ((name, path),) = family.build_environment(uek)
+    assert name == "PATH"
+    assert path.startswith("/opt/rh/gcc-toolset-11/root/usr/bin:/usr/")
+    assert family.build_environment(plain) == ()
+    assert family.build_environment("5.4.17-2136.el8uek.x86_64") == ()
 
 
 def test_what_is_switched_on_already_is_seen() -> None:

@@ -168,7 +168,10 @@ def command_faults(plan: Plan) -> list[str]:
         if not step.title or not step.why:
             found.append(f"{step.id}: says no reason")
         for item in step.writes:
-            if item.path.endswith(".sources") and "\nSigned-By: /etc/apt/keyrings/" not in item.content:
+            if (
+                item.path.endswith(".sources")
+                and "\nSigned-By: /etc/apt/keyrings/" not in item.content
+            ):
                 found.append(f"{step.id}: {item.path} names no key")
         kept = "leaves these packages" in step.risk or step.writes or step.reboot
         again = step.id.startswith(

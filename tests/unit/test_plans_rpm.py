@@ -297,6 +297,8 @@ def headers_faults(case: PlanCase, names: list[str], zypper: bool) -> list[str]:
     )
     if built and not trees:
         found.append("built here, and no build tree")
+    if built and "el8uek" in case.kernel and "gcc-toolset-11" not in names:
+        found.append("UEK 7 on release 8 is not built by gcc 8")
     if built and not {"gcc", "gcc13"} & set(names):
         found.append("built here, and no compiler")
     return found

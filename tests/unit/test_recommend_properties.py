@@ -14,7 +14,10 @@ from gpu_bringup.model.target import Recommendation, Verdict
 from gpu_bringup.model.trial import BuildEvidence
 from gpu_bringup.recommend import rank, recommend
 from gpu_bringup.recommend.choose import recommend_for
+from gpu_bringup.recommend.judging import judge, subject_of
+from gpu_bringup.rules import RULES
 from gpu_bringup.rules.kernel import PREDICTIONS
+from gpu_bringup.rules.subject import Subject
 
 SEEDS = range(60)
 KERNELS = {
@@ -192,3 +195,17 @@ def test_the_draw_is_varied(catalogue: Catalogue) -> None:
     chosen = {choice(result) for result in results}
     assert len(chosen) >= 8
     assert sum(result.chosen is not None for result in results) >= len(SEEDS) // 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_kept_for_other_kernels_is_what_the_rules_say(
+    seed: int, catalogue: Catalogue
+) -> None:
+    """A rule that isn't declared to look at kernels says the same whichever there are."""
+    answers = drawn(seed, catalogue)
+    kernel = random.Random(seed).choice(KERNELS[answers.os])
+    item = subject_of(None, replace(answers, kernel=kernel), catalogue, ())
+    assert isinstance(item, Subject)
+    for judged in judge(item):
+        anew = [reason for rule in RULES for reason in rule(item, judged.candidate)]
+        assert list(judged.assessment.reasons) == anew

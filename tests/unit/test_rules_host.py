@@ -8,7 +8,7 @@ import pytest
 
 from gpu_bringup import engine
 from gpu_bringup.catalogue.loader import load
-from gpu_bringup.model.answers import Answers
+from gpu_bringup.model.answers import Answers, SourceKind
 from gpu_bringup.model.catalogue import Catalogue
 from gpu_bringup.model.facts import Package
 from gpu_bringup.model.target import Reason, Verdict
@@ -190,3 +190,19 @@ def test_what_is_installed_and_not_ruled_out_stays(catalogue: Catalogue) -> None
     assert kept.chosen is not None
     assert kept.chosen.target.package.kernel_package == other.kernel_package
     assert "already-installed" in {r.rule for r in kept.chosen.reasons}
+
+
+def test_the_fabrics_software_must_come_from_the_drivers_source(catalogue: Catalogue) -> None:
+    answers = Answers(gpus=("10de:2901",) * 8, os="debian:13", source=SourceKind.DISTRIBUTION)
+    reasons = told(subject(catalogue, answers), "fabric-source")
+    assert reasons
+    assert {r.verdict for r in reasons} == {Verdict.VIOLATED}
+    elsewhere = replace(answers, source=SourceKind.NVIDIA_REPOSITORY)
+    assert not told(subject(catalogue, elsewhere), "fabric-source")
+
+
+def test_reports_on_peer_to_peer_are_a_note_and_no_ground(catalogue: Catalogue) -> None:
+    item = subject(catalogue, Answers(gpus=("10de:2684",) * 2, os="ubuntu:24.04"))
+    assert {r.verdict for r in told(item, "peer-to-peer")} == {Verdict.OK}
+    alone = subject(catalogue, Answers(gpus=("10de:2684",), os="ubuntu:24.04"))
+    assert not told(alone, "peer-to-peer")

@@ -204,7 +204,11 @@ RULES: dict[Any, dict[str, Rule]] = {
         "certainty": Words(("high", "medium", "low")),
     },
     KernelSeries: {"series": _SERIES},
-    StableBreak: {"id": _ID, "mainline": _SERIES},
+    StableBreak: {
+        "id": _ID,
+        "mainline": _SERIES,
+        "vendors": Form(r"^[\d.]+-\d+\.[a-z]+\d+$", "a vendor's kernel such as 6.12.0-254.el10"),
+    },
     KernelAbi: {"series": _SERIES},
     PackageLimit: {"newest": _KERNEL},
     VendorKernel: {"certainty": Words(("high", "medium", "low"))},

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpu_bringup.catalogue.boards import index_of
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.loader import Survey, examine, survey
-from gpu_bringup.catalogue.boards import index_of
 from gpu_bringup.catalogue.lookup import find_gpu, suggest_gpus
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide

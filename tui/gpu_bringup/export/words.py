@@ -74,7 +74,13 @@ def short_of(plan: Plan, name: str = "") -> Short | None:
             min(len(common), len(words)),
         )
         common = common[:count]
-    if len(common) < _LONG or program not in common:
+    if program not in common:
+        return None
+    # What is to be done ("install") stays where it is read.
+    start = common.index(program) + 1
+    verb = next((n for n, word in enumerate(common[start:], start) if word.isalpha()), len(common))
+    common = common[:verb]
+    if len(common) < _LONG:
         return None
     return Short(name or program, tuple(common), program)
 

@@ -130,6 +130,9 @@ class Family(Protocol):
     def compiler_packages(self, kernel: Kernel | None) -> tuple[str, ...]:
         """The compiler that built this kernel, make, and what a module build needs besides."""
 
+    def build_environment(self, release: str) -> tuple[tuple[str, str], ...]:
+        """Environment that dkms needs to find this kernel's compiler; mostly empty."""
+
     def build_packages(self) -> tuple[str, ...]:
         """dkms and what it needs to build and sign."""
 

@@ -87,6 +87,10 @@ class DebianFamily:
         """The kernel's own gcc ("gcc-12"), make and the C library's headers."""
         return (*compilers(kernel), "make", "libc6-dev")
 
+    def build_environment(self, release: str) -> tuple[tuple[str, str], ...]:
+        """None: the compiler is found by its name."""
+        return ()
+
     def build_packages(self) -> tuple[str, ...]:
         """dkms; openssl because dkms without it builds but signs nothing; kmod for depmod."""
         return ("dkms", "openssl", "kmod")

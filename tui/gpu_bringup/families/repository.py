@@ -162,6 +162,8 @@ def apt_repository(
             Write(f"/etc/apt/preferences.d/zz-{name}", preference),
         ),
         commands=(
+            # A fresh image comes without indexes: nothing could be installed before they are read.
+            manager.refresh(),
             manager.install(("ca-certificates", "gpg")),
             _fetch(repository, fill(repository.key_uri, distro, machine), key),
             _switch_on(staged, target),

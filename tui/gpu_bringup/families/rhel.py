@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.families import common
@@ -48,6 +48,8 @@ _RELEASE_PACKAGES = {
     "amazonlinux-nvidia": "nvidia-release",
 }
 """Repositories that a package of the distribution's own brings, keys included."""
+_UEK7_ON_8 = re.compile(r"^5[.]15[.].*[.]el8uek")
+_TOOLSET_PATH = "/opt/rh/gcc-toolset-11/root/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOUVEAU_OFF = "rd.driver.blacklist=nouveau modprobe.blacklist=nouveau"
 
 
@@ -102,8 +104,17 @@ class RhelFamily:
         return (name, f"{name}-core", f"{name}-modules", f"{name}-devel")
 
     def compiler_packages(self, kernel: Kernel | None) -> tuple[str, ...]:
-        """The release's gcc built its kernels; objtool needs libelf's headers."""
-        return ("gcc", "make", "elfutils-libelf-devel")
+        """The release's gcc built its kernels; objtool needs libelf's headers.
+
+        Oracle's UEK 7 for release 8 was built by gcc 11 and has options that gcc 8 refuses
+        (dkms issue 299, Orabug 34811820).
+        """
+        newer = kernel is not None and _UEK7_ON_8.search(kernel.release)
+        return ("gcc", *(("gcc-toolset-11",) if newer else ()), "make", "elfutils-libelf-devel")
+
+    def build_environment(self, release: str) -> tuple[tuple[str, str], ...]:
+        """The toolset's compiler first, where the kernel was built by it."""
+        return (("PATH", _TOOLSET_PATH),) if _UEK7_ON_8.search(release) else ()
 
     def build_packages(self) -> tuple[str, ...]:
         """dkms (from EPEL), openssl to sign, kmod for depmod."""
@@ -142,7 +153,13 @@ class RhelFamily:
                     Command(("depmod", "-a", release)),
                 )
             )
-        return common.repair_module(self.manager, package, release, facts)
+        change = common.repair_module(self.manager, package, release, facts)
+        environment = self.build_environment(release)
+        commands = (
+            replace(c, environment=environment) if environment and c.argv[0] == "dkms" else c
+            for c in change.commands
+        )
+        return replace(change, commands=tuple(commands))
 
     def missing_components(
         self, repositories: Sequence[Repository], components: Sequence[str]

@@ -73,6 +73,10 @@ class SuseFamily:
         usual = "gcc13" if common.major(self.os.version) == 16 else "gcc"
         return (f"gcc{match[1]}" if match else usual, "make", "libelf-devel")
 
+    def build_environment(self, release: str) -> tuple[tuple[str, str], ...]:
+        """None: the compiler is found by its name."""
+        return ()
+
     def build_packages(self) -> tuple[str, ...]:
         """dkms for drivers that come as source; KMPs need none of these."""
         return ("dkms", "openssl", "kmod")

@@ -324,7 +324,10 @@ def _build_steps(ctx: Context, fresh: bool) -> list[Step]:
                     title=title,
                     why=why,
                     commands=(
-                        Command(("dkms", "autoinstall", "-k", release)),
+                        Command(
+                            ("dkms", "autoinstall", "-k", release),
+                            environment=family.build_environment(release),
+                        ),
                         Command(("depmod", "-a", release)),
                     ),
                     done_when=("module",),

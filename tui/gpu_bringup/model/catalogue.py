@@ -204,7 +204,12 @@ class StableBreak:
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
     vendors: tuple[str, ...] = ()
-    """Vendor kernels that have it, by how their releases begin ("5.14.0-687"), and later ones of it."""
+    """Vendor kernels that have it: "6.12.0-254.el10" stands for that build of el10 and all later ones."""
+    healed: tuple[tuple[str, int], ...] = ()
+    """(series, first sublevel that is known to be without it again); a series as new as ``mainline``
+    or newer stands for itself and all newer ones. Below it only the first bad sublevel is sure."""
+    ubuntu: tuple[tuple[str, int], ...] = ()
+    """(series, ABI number of a -generic kernel of Ubuntu's that is known to be older than the change)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.enums import InstallMethod
 from gpu_bringup.model.target import Assessment, DriverChoice, Reason, Target
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.rules import RULES
+from gpu_bringup.rules import OF_KERNELS, RULES
 from gpu_bringup.rules.candidates import candidates
 from gpu_bringup.rules.describe import (
     boards_of,
@@ -155,15 +156,38 @@ def _host_notes(facts: Facts | None) -> tuple[str, ...]:
 
 def judge(subject: Subject, prepare_only: bool = False) -> list[Judged]:
     """All candidates held against all rules, best first."""
-    found = candidates(subject.distribution, subject.answers, subject.catalogue)
-    judged = [judge_one(subject, candidate, prepare_only) for candidate in found]
+    steady = _steady(replace(subject, kernels=(), evidence=(), notes=()))
+    judged = [_judged(subject, candidate, reasons, prepare_only) for candidate, reasons in steady]
     judged.sort(key=lambda item: (item.tier, item.assessment.score), reverse=True)
     return judged
 
 
-def judge_one(subject: Subject, candidate: Candidate, prepare_only: bool) -> Judged:
+Steady = tuple[tuple[Reason, ...] | None, ...]
+"""What each rule says, in the order of ``RULES``; None: that is up to the kernels."""
+
+
+@lru_cache(maxsize=512)
+def _steady(subject: Subject) -> tuple[tuple[Candidate, Steady], ...]:
+    """The candidates, each with what the rules say that no kernel matters to."""
+    found = candidates(subject.distribution, subject.answers, subject.catalogue)
+    return tuple(
+        (
+            candidate,
+            tuple(
+                None if rule in OF_KERNELS else tuple(rule(subject, candidate)) for rule in RULES
+            ),
+        )
+        for candidate in found
+    )
+
+
+def _judged(subject: Subject, candidate: Candidate, steady: Steady, prepare_only: bool) -> Judged:
     """One candidate held against all rules."""
-    reasons = tuple(reason for rule in RULES for reason in rule(subject, candidate))
+    reasons = tuple(
+        reason
+        for rule, known in zip(RULES, steady, strict=True)
+        for reason in (rule(subject, candidate) if known is None else known)
+    )
     target = target_of(subject, candidate, prepare_only)
     assessment = Assessment(target, reasons, score(subject, candidate))
     return Judged(candidate, assessment, failed_here(subject, candidate))

@@ -60,3 +60,16 @@ RULES: tuple[Rule, ...] = (
     wanted.kernel_wanted,
 )
 """In the order in which they are read: what is physically impossible first."""
+
+OF_KERNELS: frozenset[Rule] = frozenset(
+    {
+        kernel.builds,
+        compiler.compiler_kernel,
+        kernel.realtime_kernel,
+        lifecycle.kernel_lifecycle,
+        offer.source_reachable,
+        wanted.kernel_wanted,
+    }
+)
+"""Rules that look at the kernels or at builds. All others say the same whichever kernels there are:
+what they say is worked out once for the hosts of a fleet that differ in nothing else."""

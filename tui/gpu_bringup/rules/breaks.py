@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Verdict
-from gpu_bringup.model.versions import branch_of, driver_key
+from gpu_bringup.model.versions import branch_of
 from gpu_bringup.rules.finding import Finding, Module, series_of
 from gpu_bringup.rules.fixes import Fix, fix
 from gpu_bringup.rules.packaged import patched_up_to
@@ -13,6 +14,9 @@ from gpu_bringup.rules.subject import TargetKernel, urls
 
 if TYPE_CHECKING:
     from gpu_bringup.model.catalogue import Catalogue, StableBreak
+
+_VENDOR = re.compile(r"^([\d.]+)-(\d+)\.(\w+)$")
+"""A build of a vendor's kernel: base, build number, tag of the system."""
 
 
 def breaks(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> list[Finding]:
@@ -60,26 +64,41 @@ def reached(item: StableBreak, kernel: TargetKernel) -> bool | None:
         return True if _in_vendor(item, kernel.release) else None
     series = (upstream.major, upstream.minor)
     if series >= series_of(item.mainline):
-        return True
+        return not any(
+            series >= series_of(name) >= series_of(item.mainline) for name, _ in item.healed
+        )
     for name, last_good, first_bad in item.series:
-        if series_of(name) != series:
-            continue
-        if upstream.sublevel is None:
-            return None
-        if 0 < first_bad <= upstream.sublevel:
-            return True
-        if upstream.sublevel <= last_good:
-            return False
-        return None
-    return None if kernel.stable_patches and item.series else False
+        if series_of(name) == series:
+            sublevel = upstream.sublevel
+            if sublevel is None:
+                return False if _older_ubuntu(item, kernel, upstream.series) else None
+            return _in_series(sublevel, last_good, first_bad, dict(item.healed).get(name))
+    if not kernel.stable_patches or not item.series:
+        return False
+    return False if _older_ubuntu(item, kernel, upstream.series) else None
+
+
+def _in_series(sublevel: int, last_good: int, first_bad: int, healed: int | None) -> bool | None:
+    if healed is not None and sublevel >= healed:
+        return False
+    if 0 < first_bad <= sublevel:
+        return True if healed is None or sublevel == first_bad else None
+    return False if sublevel <= last_good else None
+
+
+def _older_ubuntu(item: StableBreak, kernel: TargetKernel, series: str) -> bool:
+    """Is it a kernel of Ubuntu's that was built before the change was made?"""
+    match = re.match(r"^\d+\.\d+\.0-(\d+)-generic$", kernel.release)
+    newest = dict(item.ubuntu).get(series)
+    return match is not None and newest is not None and int(match[1]) <= newest
 
 
 def _in_vendor(item: StableBreak, release: str) -> bool:
     """Is it one of the vendor kernels that have the change, or a later build of the same base?"""
-    base, _, build = release.partition("-")
     for name in item.vendors:
-        known_base, _, first = name.partition("-")
-        if base == known_base and driver_key(build)[:1] >= driver_key(first)[:1]:
+        base, first, tag = _VENDOR.findall(name)[0]
+        match = re.match(re.escape(base) + r"-(\d+)\.", release)
+        if match is not None and int(match[1]) >= int(first) and f".{tag}" in release:
             return True
     return False
 

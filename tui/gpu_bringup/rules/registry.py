@@ -137,6 +137,12 @@ REGISTRY: tuple[RuleEntry, ...] = (
         "Fabric Manager, NVLSM or IMEX of the driver's very version, where NVSwitch is",
         "fabric-manager-guide",
     ),
+    _rule(
+        "fabric-source",
+        "has the driver's source the fabric's software too?",
+        "fabric-manager-guide",
+    ),
+    _rule("peer-to-peer", "do the boards reach each other's memory, as far as users report?"),
     _rule("os-lifecycle", "is the distribution release still supported?", "endoflife-os"),
     _rule("kernel-lifecycle", "does anybody still mend this kernel?", "endoflife-linux"),
     _rule("scenario-os", "is the system one that the scenario is meant for?"),

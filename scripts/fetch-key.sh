@@ -7,7 +7,7 @@
 # blanks and case don't matter), at least one must be there, and none may be expired or revoked.
 # OUTPUT is written in one piece, mode 0644: armoured where it is named *.asc or RPM-GPG-KEY-* (rpm),
 # else binary, which every apt reads.
-# Needs gpg, and curl or wget or python3. Exit status: 0 done, 1 refused or failed, 2 bad usage.
+# Needs gpg, and curl, wget, python3 or apt. Exit status: 0 done, 1 refused or failed, 2 bad usage.
 set -eu
 umask 022
 LC_ALL=C
@@ -58,8 +58,12 @@ download() {
         python3 -c 'import shutil, sys, urllib.request
 with urllib.request.urlopen(sys.argv[1], timeout=20) as answer, open(sys.argv[2], "wb") as key:
     shutil.copyfileobj(answer, key)' "$url" "$work/key"
+    elif [ -x /usr/lib/apt/apt-helper ]; then
+        # What apt itself fetches with; a minimal Debian has nothing else. It may link a local file.
+        /usr/lib/apt/apt-helper -q download-file "$(printf %s "$url" | sed 's,^file://,copy:,')" \
+            "$work/key" >/dev/null
     else
-        fail 'none of curl, wget and python3 is installed; one is needed to fetch the key'
+        fail 'none of curl, wget, python3 and apt-helper is installed; one is needed to fetch the key'
     fi
 }
 download || fail "the key could not be fetched from $url (network, proxy or address); nothing was changed"

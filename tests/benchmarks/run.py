@@ -176,7 +176,7 @@ def fleet(count: int) -> None:
         line(f"recommend for {count} records", "failed", done.stderr.strip()[-80:])
         return
     told = f"{result['different']} different answers (wanted: < 10 s)"
-    line(f"recommend for {count} hosts, facts at hand", f"{result['choosing']:.1f} s", told)
+    line(f"recommend for {count} hosts, facts at hand (CPU)", f"{result['choosing']:.1f} s", told)
     line("  with reading the records and their facts", f"{result['whole']:.1f} s")
 
 

@@ -242,6 +242,14 @@ def test_a_patched_package_is_told_from_nvidias_own_release(catalogue: Catalogue
     assert (meant["verdict"], meant["basis"]) == ("builds", "measured")
 
 
+def test_a_package_that_is_patched_further_is_named(catalogue: Catalogue) -> None:
+    bare = assess(catalogue, "450.248.02", "6.12.95", CLOSED)
+    assert bare["verdict"] == "unknown"
+    assert "450.248.02-14" in bare["detail"]
+    # Nobody patched the open modules against the change of July 2026.
+    assert assess(catalogue, "555.58.02", "6.12.107", OPEN)["verdict"] == "fails"
+
+
 def test_a_package_is_good_for_the_kernels_that_its_patches_are_for(catalogue: Catalogue) -> None:
     fits = assess(catalogue, "550.163.01-5.1", "7.0.13", CLOSED)
     assert (fits["verdict"], fits["basis"]) == ("builds", "documented")

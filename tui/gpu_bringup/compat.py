@@ -6,20 +6,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import InputError
-from gpu_bringup.model.catalogue import DriverPackage
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.versions import branch_of, upstream_kernel
 from gpu_bringup.rules.buildable import judge
 from gpu_bringup.rules.describe import find_distribution, nearest, pinned_driver
 from gpu_bringup.rules.finding import Finding, Module
+from gpu_bringup.rules.packaged import package_of
 from gpu_bringup.rules.release import target_kernel
 from gpu_bringup.rules.subject import urls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease
+    from gpu_bringup.model.catalogue import Catalogue, DistributionRelease, DriverPackage
     from gpu_bringup.model.trial import BuildEvidence
     from gpu_bringup.rules.subject import TargetKernel
 
@@ -119,7 +119,7 @@ def _judged(
         sources = urls(catalogue, branch.sources)
         return (Finding("driver-kernel", Verdict.VIOLATED, "documented", detail, sources),)
     if revision:
-        package: DriverPackage | None = _revision(driver, revision, flavour)
+        package: DriverPackage | None = package_of(revision, flavour)
     else:
         package = _package(release, driver, flavour)
     packaged = package is None and release is not None and release.family == "debian"
@@ -134,27 +134,6 @@ def _package(
         if package.version == driver and package.flavour is flavour:
             return package
     return None
-
-
-def _revision(driver: str, revision: str, flavour: Flavour) -> DriverPackage:
-    """A distribution's package of exactly this version, wherever it comes from."""
-    name = "nvidia-open-kernel-dkms" if flavour is Flavour.OPEN else "nvidia-kernel-dkms"
-    return DriverPackage(
-        id=revision,
-        source="distribution",
-        branch=branch_of(driver),
-        version=driver,
-        package_version=revision,
-        flavour=flavour,
-        route="dkms",
-        kernel_package=name,
-        packages=(name,),
-        components=(),
-        repository="",
-        pin=(),
-        module_names=(),
-        sources=(),
-    )
 
 
 def _combine(results: list[tuple[Flavour, tuple[Finding, ...]]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _ABOUT_CHOOSING = frozenset(
         "driver-kernel",
         "stable-break",
         "measured-build",
+        "compiler-kernel",
         "secure-boot-route",
         "os-lifecycle",
         "kernel-lifecycle",

@@ -24,7 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain and print; exit status 0 where at least one cause is known, 1 where nothing is."""
     context = list(getattr(arguments, "context", None) or [])
     profiles = getattr(arguments, "profiles", None)
-    name = getattr(arguments, "file", None) or "-"
+    name = getattr(arguments, "file", None)
+    if name is None:
+        name = "-"
     if name == "-":
         if sys.stdin is None:
             raise InputError(

@@ -26,9 +26,12 @@ _CELLS = {
     "silent": (" ", "dim"),
 }
 _LEGEND = ". kept  ? not known  ! speaks against it  X rules it out  blank: doesn't apply"
+_HEADS = (
+    "o open, p proprietary; /d distribution, /n NVIDIA's repository, /l local, /- none; * prebuilt"
+)
 _WIDE = 120
 """Columns from which on candidates are named in the head of the table."""
-_HEAD = 17
+_HEAD = 11
 """Width of a candidate in the wide table."""
 
 
@@ -76,7 +79,8 @@ def print_recommendation(recommendation: Recommendation, *, brief: bool = False)
         show(paint("Other candidates", "bold"))
         for assessment, why in recommendation.alternatives:
             driver = assessment.target.driver
-            source = assessment.target.source_kind or "no source"
+            built = ", prebuilt" if assessment.target.package.route == "prebuilt" else ""
+            source = (assessment.target.source_kind or "no source") + built
             show(f"  {driver.version} {driver.flavour.value} ({source})")
             show(wrap(why, 6))
 
@@ -139,7 +143,10 @@ def print_table(table: Table) -> None:
     show(paint("Candidates and rules", "bold"))
     room = columns()
     if room >= _WIDE and 21 + _HEAD * len(table.rows) <= room:
-        _print_grid(table, [_short_name(row) for row in table.rows], _HEAD)
+        versions = (row.assessment.target.driver.version for row in table.rows)
+        show("  " + " " * 19 + "".join(f"{version:>{_HEAD}}" for version in versions))
+        _print_grid(table, [_kind(row) for row in table.rows], _HEAD)
+        show(paint(f"  {_HEADS}", "dim"))
     else:
         letters = [_letter(number) for number in range(len(table.rows))]
         for letter, row in zip(letters, table.rows, strict=True):
@@ -155,11 +162,12 @@ def _letter(number: int) -> str:
     return (_letter(more - 1) if more else "") + chr(ord("A") + rest)
 
 
-def _short_name(row: Row) -> str:
-    driver = row.assessment.target.driver
+def _kind(row: Row) -> str:
+    """ "o/d*": open modules from the distribution, prebuilt (see ``_HEADS``)."""
+    target = row.assessment.target
     source = {"distribution": "d", "nvidia-repository": "n", "local": "l"}
-    kind = source.get(row.assessment.target.source_kind, "-")
-    return f"{driver.version} {driver.flavour.value[0]}/{kind}"
+    built = "*" if target.package.route == "prebuilt" else " "
+    return f"{target.driver.flavour.value[0]}/{source.get(target.source_kind, '-')}{built}"
 
 
 def _print_grid(table: Table, heads: list[str], width: int) -> None:

@@ -195,9 +195,9 @@ class StableBreak:
     fixed: tuple[tuple[str, str], ...]
     """(branch, which of its releases have the fix).
 
-    "580.126.09": that one and all newer ones; "all"; "never"; "unknown"; "..580.65.06": from there on, of older
-    ones it isn't known; "535.183.01..535.216.01": not up to the first, from the second on, between them
-    it isn't known; "590.48.01..": not up to that one, of newer ones it isn't known.
+    "580.126.09": that one and all newer ones; "all"; "never"; "unknown"; "..580.65.06": from there on, of
+    older ones it isn't known; "535.183.01..535.216.01": not up to the first, from the second on, between
+    them it isn't known; "590.48.01..": not up to that one, of newer ones it isn't known.
     """
     sources: tuple[str, ...]
     """Ids of the sources of these facts."""

@@ -29,8 +29,9 @@ class Row:
     @property
     def name(self) -> str:
         target = self.assessment.target
+        built = ", prebuilt" if target.package.route == "prebuilt" else ""
         source = target.source_kind or "no source"
-        return f"{target.driver.version} {target.driver.flavour.value} ({source})"
+        return f"{target.driver.version} {target.driver.flavour.value} ({source}{built})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Table:
                 {
                     "driver": row.assessment.target.driver.to_json(),
                     "source": row.assessment.target.source_kind,
+                    "route": row.assessment.target.package.route,
                     "chosen": row.chosen,
                     "verdicts": dict(zip(self.rules, row.verdicts, strict=True)),
                     "reasons": [reason.to_json() for reason in row.assessment.reasons],

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Verdict
-from gpu_bringup.model.versions import branch_of
 from gpu_bringup.rules.finding import Finding, Module, series_of
 from gpu_bringup.rules.fixes import Fix, fix
 from gpu_bringup.rules.packaged import patched_up_to
@@ -127,12 +126,11 @@ def _one_break(
     if has is False:
         return None
     known = fix(item, module.driver)
+    if known.known and not (has and known.within):
+        return None
     sources = urls(catalogue, item.sources)
-    label = module.label
     if known.known:
-        if not has or not _says_something(item, module):
-            return None
-        detail = f"{_carries(item, kernel)}, and {label} copes with it: {known.words}."
+        detail = f"{_carries(item, kernel)}, and {module.label} copes with it: {known.words}."
         return Finding("stable-break", Verdict.OK, "documented", detail, sources)
     if kernel.vendor and not has:
         return None  # what isn't known of a vendor kernel is told once, by the limit
@@ -171,9 +169,3 @@ def _one_break(
             f"{known.words}."
         )
     return Finding("stable-break", Verdict.UNKNOWN, "none", detail, sources)
-
-
-def _says_something(item: StableBreak, module: Module) -> bool:
-    """A fix that came in within the branch is worth a line; one that is older than it isn't."""
-    first = dict(item.fixed).get(branch_of(module.driver), "all")
-    return first not in ("all", "never")

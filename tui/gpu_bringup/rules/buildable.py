@@ -13,6 +13,7 @@ from gpu_bringup.model.target import Verdict
 from gpu_bringup.rules.breaks import breaks
 from gpu_bringup.rules.finding import Finding, Module
 from gpu_bringup.rules.limits import limit
+from gpu_bringup.rules.packaged import package_of
 from gpu_bringup.rules.subject import TargetKernel, urls
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def judge(
     measured = _from_host(module, kernel, evidence) or _from_catalogue(
         catalogue, module, kernel, predicted[0]
     )
+    if measured is None and predicted[0].verdict is Verdict.VIOLATED:
+        measured = _patched_elsewhere(catalogue, module, kernel, predicted[0])
     if measured is None:
         return predicted
     return (measured, *(f for f in predicted if f.verdict is measured.verdict))
@@ -135,6 +138,28 @@ def _from_catalogue(
     )
     sources = urls(catalogue, [source for build in fitting for source in build.sources])
     return Finding("measured-build", Verdict.UNKNOWN, "none", detail, sources)
+
+
+def _patched_elsewhere(
+    catalogue: Catalogue, module: Module, kernel: TargetKernel, predicted: Finding
+) -> Finding | None:
+    """A distribution's package of this version is patched for kernels that NVIDIA's own fails on."""
+    if module.package is not None:
+        return None
+    for row in catalogue.package_limits:
+        if row.package.partition("-")[0] != module.driver or row.flavour is not module.flavour:
+            continue
+        package = package_of(row.package, row.flavour)
+        found = predict(catalogue, Module(module.driver, module.flavour, package), kernel)[0]
+        if found.verdict is Verdict.OK:
+            detail = (
+                f"That depends on the package. Of NVIDIA's own release: {predicted.detail} The "
+                f"distribution's package {row.package} has patches for kernels up to Linux "
+                f"{row.newest}: name its version as the driver to be told of it."
+            )
+            sources = (*predicted.sources, *found.sources)
+            return Finding("driver-kernel", Verdict.UNKNOWN, "none", detail, sources)
+    return None
 
 
 def _told(catalogue: Catalogue, module: Module, builds: Sequence[Build]) -> Finding | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.versions import driver_key
@@ -19,7 +19,7 @@ class Module:
 
     driver: str
     flavour: Flavour
-    package: DriverPackage | None = None
+    package: DriverPackage | None = field(default=None, hash=False)
     """The package it comes in, where that is known: a distribution's own may carry patches."""
     packaged: bool = False
     """Is a distribution's package of this version meant, though it isn't known which?"""

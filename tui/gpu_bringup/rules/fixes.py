@@ -20,6 +20,8 @@ class Fix:
     """None: it isn't known."""
     words: str
     """Where the fix begins, for people."""
+    within: bool = False
+    """Did it come in within the branch? That is worth a line, an older one isn't."""
 
 
 @lru_cache(maxsize=4096)
@@ -64,7 +66,7 @@ def _in_branch(text: str, driver: str) -> Fix:
     broken, first = parse(text)
     words = f"R{branch} has the fix from {first}" if first else f"{broken} doesn't have the fix"
     if first and _key(driver) >= _key(first):
-        return Fix(True, words)
+        return Fix(True, words, within=True)
     if ".." not in text:
         return Fix(False, words)
     if broken and _key(driver) <= _key(broken):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup.model.catalogue import DriverPackage
+from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.versions import branch_of
+
 if TYPE_CHECKING:
     from gpu_bringup.model.catalogue import Catalogue
     from gpu_bringup.model.kernels import PackageLimit
@@ -18,3 +22,24 @@ def patched_up_to(catalogue: Catalogue, module: Module) -> PackageLimit | None:
         if limit.package == module.package.package_version and limit.flavour is module.flavour:
             return limit
     return None
+
+
+def package_of(version: str, flavour: Flavour) -> DriverPackage:
+    """Debian's package of exactly this version ("550.163.01-5.1"), wherever it comes from."""
+    name = "nvidia-open-kernel-dkms" if flavour is Flavour.OPEN else "nvidia-kernel-dkms"
+    return DriverPackage(
+        id=version,
+        source="distribution",
+        branch=branch_of(version),
+        version=version.partition("-")[0],
+        package_version=version,
+        flavour=flavour,
+        route="dkms",
+        kernel_package=name,
+        packages=(name,),
+        components=(),
+        repository="",
+        pin=(),
+        module_names=(),
+        sources=(),
+    )

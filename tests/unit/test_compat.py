@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpu_bringup.cli import main
 from gpu_bringup.compat import assess
 from gpu_bringup.errors import InputError
 from small_catalogue import CATALOGUE, CLOSED, OPEN
@@ -91,3 +92,27 @@ def test_bad_input_is_named(driver: str, kernel: str, os: str | None) -> None:
         assess(CATALOGUE, driver, kernel, os=os)
     assert error.value.place in ("--driver", "--kernel", "--os")
     assert error.value.hint
+
+
+def test_the_first_line_tells_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    """On screen no reader takes one kind of modules for both."""
+    assert main(["compat", "--driver", "550.163.01", "--kernel", "6.12.107+deb13-amd64"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "open modules: fails (measured)" in first
+    assert "proprietary modules: builds (measured)" in first
+    both = ["compat", "--driver", "580.178.04", "--kernel", "6.12.107+deb13-amd64"]
+    assert main(both) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(": builds (inferred)")
+
+
+def test_a_package_can_be_named_as_the_driver() -> None:
+    document = assess(CATALOGUE, "550.163.01-2", "6.12.107+deb13-amd64", CLOSED)
+    assert (document["verdict"], document["basis"]) == ("builds", "measured")
+    other = assess(CATALOGUE, "550.163.01-9", "6.12.107+deb13-amd64", CLOSED)
+    assert other["basis"] != "measured"
+
+
+def test_modules_that_a_branch_does_not_have_are_not_built() -> None:
+    document = assess(CATALOGUE, "620.70.06", "6.12.107", CLOSED)
+    assert (document["verdict"], document["basis"]) == ("fails", "documented")
+    assert "no proprietary modules" in document["detail"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -101,7 +102,7 @@ class RecordedHost:
             return True
         child = path
         while child != "/":
-            parent, name = posixpath.split(child)
+            parent, name = _split(child)
             if parent in record.absent or parent in record.files:
                 return False
             names = record.listings.get(parent)
@@ -256,13 +257,19 @@ class RecordedHost:
         )
 
 
-def _prefixes(path: str) -> Iterator[str]:
+@lru_cache(maxsize=4096)
+def _prefixes(path: str) -> tuple[str, ...]:
     """The folders above ``path``, topmost first, then ``path``."""
+    found = []
     end = path.find("/", 1)
     while end != -1:
-        yield path[:end]
+        found.append(path[:end])
         end = path.find("/", end + 1)
-    yield path
+    return (*found, path)
+
+
+_split = lru_cache(maxsize=4096)(posixpath.split)
+"""The records of a fleet are asked after the same paths."""
 
 
 def _follow(link: str, target: str) -> str:

@@ -116,3 +116,12 @@ def test_modules_that_a_branch_does_not_have_are_not_built() -> None:
     document = assess(CATALOGUE, "620.70.06", "6.12.107", CLOSED)
     assert (document["verdict"], document["basis"]) == ("fails", "documented")
     assert "no proprietary modules" in document["detail"]
+
+
+def test_both_kinds_build_only_as_surely_as_the_lesser() -> None:
+    document = assess(CATALOGUE, "580.126.09", "6.12.107+deb13-amd64")
+    assert {name: found["basis"] for name, found in document["flavours"].items()} == {
+        "open": "measured",
+        "proprietary": "inferred",
+    }
+    assert (document["verdict"], document["basis"]) == ("builds", "inferred")

@@ -144,7 +144,8 @@ def _combine(results: list[tuple[Flavour, tuple[Finding, ...]]]) -> dict[str, An
             break
     order = ("host", "measured", "documented", "inferred", "none")
     deciding.sort(key=lambda item: order.index(item[1].basis))
-    basis = deciding[0][1].basis
+    # A failure is as sure as its best proof, a build of both kinds only as sure as the lesser.
+    basis = deciding[-1 if verdict is Verdict.OK else 0][1].basis
     detail = _told(deciding)
     others = [(flavour, head) for flavour, head in heads if head.verdict is not verdict]
     for flavour, head in others:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.facts import bls, grub
 from gpu_bringup.facts.ask import names, text
 from gpu_bringup.model.enums import BootLoader
+from gpu_bringup.model.facts import BootChoice
 from gpu_bringup.model.unknown import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class BootFacts:
     """Kernel release that boots next and only then; empty: none asked for."""
     releases: tuple[str, ...] = ()
     """Releases that the loader's entries name."""
+    entries: tuple[BootChoice, ...] = ()
+    folder: str = ""
+    """GRUB's own folder; empty: not GRUB."""
+    saved: Fact[bool] = False
+    """GRUB's default is the saved entry."""
+    wanted: str = ""
+    """The default as the settings name it."""
+    once_obeyed: Fact[bool] = True
 
 
 def _variable(host: Host, name: str) -> str:
@@ -47,6 +56,14 @@ def _release(entry: bls.BootEntry | None, what: str) -> Fact[str]:
     if entry is None:
         return Unknown(f"the boot loader's {what} names no entry that is there")
     return entry.release or Unknown(f"the boot entry {entry.id} names no kernel release")
+
+
+def _choices(entries: list[bls.BootEntry]) -> tuple[BootChoice, ...]:
+    return tuple(
+        BootChoice(entry.release, entry.id, entry.title)
+        for entry in entries
+        if entry.release and "rescue" not in entry.id
+    )
 
 
 def _known(fact: Fact[str]) -> str:
@@ -74,6 +91,8 @@ def _systemd_boot(host: Host) -> BootFacts:
         _release(bls.choose(entries, wanted), "default"),
         _known(_release(bls.choose(entries, once), "one-shot entry")) if once else "",
         tuple(dict.fromkeys(entry.release for entry in entries if entry.release)),
+        _choices(entries),
+        wanted=wanted,
     )
 
 
@@ -88,6 +107,11 @@ def _grub(host: Host, folder: str, config: str) -> BootFacts:
             _release(bls.choose(entries, wanted), "default"),
             _known(_release(bls.choose(entries, once), "one-shot entry")) if once else "",
             tuple(dict.fromkeys(entry.release for entry in entries if entry.release)),
+            _choices(entries),
+            folder,
+            "saved_entry" in config,
+            wanted,
+            "next_entry" in config,
         )
     menu = grub.parse_menu(config)
     wanted = grub.configured_default(config, environment)
@@ -99,6 +123,11 @@ def _grub(host: Host, folder: str, config: str) -> BootFacts:
         default or Unknown(f"{folder}/grub.cfg has no entry for its default '{wanted}'"),
         grub.release_of_image(next_entry.image) if next_entry else "",
         grub.releases(menu),
+        grub.choices(menu),
+        folder,
+        grub.default_is_saved(config),
+        wanted,
+        "next_entry" in config,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from gpu_bringup.model.facts import BootChoice
+
 _ENTRY = re.compile(r"""^(menuentry|submenu)\s+(?:'([^']*)'|"([^"]*)"|(\S+))(.*)\{$""")
 _ID = re.compile(r"""(?:\$menuentry_id_option|--id)\s+(?:'([^']*)'|"([^"]*)"|(\S+))""")
 _IMAGE = re.compile(r"^(?:linux|linuxefi|linux16)\s+(\S+)", re.MULTILINE)
@@ -98,6 +100,36 @@ def find_entry(entries: list[MenuEntry], value: str) -> MenuEntry | None:
     while found is not None and found.submenu:
         found = found.children[0] if found.children else None
     return found
+
+
+def default_is_saved(text: str) -> bool:
+    """Does grub.cfg boot the entry that grub-set-default saved?"""
+    values = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
+    return bool(values) and "saved_entry" in values[-1]
+
+
+def _word(text: str) -> str:
+    # A ">" within a title is doubled: a single one stands between the levels (GRUB manual, default).
+    return text.replace(">", ">>")
+
+
+def choices(
+    entries: list[MenuEntry], ids: tuple[str, ...] = (), titles: tuple[str, ...] = ()
+) -> tuple[BootChoice, ...]:
+    """The entries that boot a kernel as usual, with the path that GRUB's tools take.
+
+    Recovery entries (Debian's "(recovery mode)", their ids say "-recovery-") are left out.
+    """
+    found: list[BootChoice] = []
+    for entry in entries:
+        path = (*ids, _word(entry.id or entry.title))
+        words = (*titles, _word(entry.title))
+        release = release_of_image(entry.image)
+        if entry.submenu:
+            found += choices(entry.children, path, words)
+        elif release and "-recovery-" not in entry.id and "recovery mode" not in entry.title:
+            found.append(BootChoice(release, ">".join(path), ">".join(words)))
+    return tuple(found)
 
 
 def releases(entries: list[MenuEntry]) -> tuple[str, ...]:

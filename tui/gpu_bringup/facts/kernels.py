@@ -137,6 +137,11 @@ def observe(host: Host, packages: PackageFacts) -> KernelFacts:
         running=running,
         installed=installed,
         boot_loader=loader.loader,
+        boot_entries=loader.entries,
+        boot_folder=loader.folder,
+        default_saved=loader.saved,
+        default_entry=loader.wanted,
+        boots_once=loader.once_obeyed,
         command_line=command_line
         if command_line is not None
         else Unknown("/proc/cmdline does not exist"),

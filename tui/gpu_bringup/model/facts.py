@@ -87,12 +87,33 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
+class BootChoice:
+    """An entry of the boot menu that boots one kernel release (no recovery or rescue entries)."""
+
+    release: str
+    id: str
+    """What the boot loader's tools take; within submenus "SUBMENU>ENTRY"."""
+    title: str = ""
+    """The same by title, which holds no ids that a record would hide."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelFacts:
     running: Fact[str]
     installed: Fact[tuple[Kernel, ...]]
     """Every kernel with a folder in /lib/modules or an image in /boot, newest first."""
     boot_loader: Fact[BootLoader] = _NOT_LOOKED
     command_line: Fact[str] = _NOT_LOOKED
+    boot_entries: tuple[BootChoice, ...] = ()
+    """The boot menu, in its order."""
+    boot_folder: str = ""
+    """GRUB's folder ("/boot/grub", "/boot/grub2"); empty: not GRUB."""
+    default_saved: Fact[bool] = _NOT_LOOKED
+    """GRUB boots the entry that grub-set-default saved (GRUB_DEFAULT=saved)."""
+    default_entry: str = ""
+    """What the boot loader's settings name as the default now; empty: its first entry."""
+    boots_once: Fact[bool] = _NOT_LOOKED
+    """The boot loader's configuration obeys a choice for the next boot only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,10 @@ class FakeHost:
             return self.certificate_files[path]
         return self._gone(path)
 
+    def digest(self, kind: str, path: str) -> Fact[dict[str, Any] | None]:
+        key = f"{kind} {path}"
+        return self.digests[key] if key in self.digests else self._gone(path)
+
     def space(self, path: str) -> Space:
         free: Fact[int] = self.spaces.get(path, UNRECORDED)
         return Space(path, free)

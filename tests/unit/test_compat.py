@@ -94,6 +94,25 @@ def test_bad_input_is_named(driver: str, kernel: str, os: str | None) -> None:
     assert error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("driver", "kernel", "os", "verdict"),
+    [
+        ("580.178.04", "6.17.4-300.fc43.x86_64", "fedora:43", "builds"),
+        ("580.119.02", "6.19.2-arch1-1", "arch:rolling", "fails"),
+        ("580.95.05", "6.17.0-5-generic", "ubuntu:25.10", None),
+    ],
+)
+def test_a_system_that_is_not_known_is_answered_for_nvidias_release(
+    driver: str, kernel: str, os: str, verdict: str | None
+) -> None:
+    document = assess(CATALOGUE, driver, kernel, OPEN, os=os)
+    assert f"The system {os} isn't in this catalogue" in document["detail"]
+    if verdict is not None:
+        assert document["verdict"] == verdict
+    without = assess(CATALOGUE, driver, kernel, OPEN)
+    assert document["verdict"] == without["verdict"]
+
+
 def test_the_first_line_tells_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     """On screen no reader takes one kind of modules for both."""
     assert main(["compat", "--driver", "550.163.01", "--kernel", "6.12.107+deb13-amd64"]) == 1

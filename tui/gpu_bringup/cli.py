@@ -153,6 +153,25 @@ def build_parser() -> argparse.ArgumentParser:
     undo.add_argument("run", nargs="?", metavar="RUN", help="run to take back (default: the last)")
     undo.add_argument("--list", action="store_true", help="list the runs of this host")
     undo.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    recover = add(
+        "recover", "the ways on from a broken server: back to service, mend, later", as_json, wish
+    )
+    recover.add_argument("--list", action="store_true", help="only list the ways (the default)")
+    recover.add_argument("--way", metavar="N", help="take this way, by its number or name")
+    recover.add_argument(
+        "--wait", type=int, metavar="SECONDS", help="wait so long for programs on the GPUs to end"
+    )
+    recover.add_argument(
+        "--stop", action="append", metavar="NAME", help="stop this service or container first"
+    )
+    recover.add_argument(
+        "--kill", action="append", type=int, metavar="PID",
+        help="end this process first; asks you to type its number, --yes or not",
+    )  # fmt: skip
+    recover.add_argument(
+        "--format", choices=("text", "shell"), help="with --way: only write its commands"
+    )
+    recover.add_argument("--yes", action="store_true", help="don't ask before changing this host")
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")

@@ -10,7 +10,12 @@ from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.versions import branch_of, upstream_kernel
 from gpu_bringup.rules.buildable import judge
-from gpu_bringup.rules.describe import find_distribution, nearest, pinned_driver
+from gpu_bringup.rules.describe import (
+    find_distribution,
+    misspelt_system,
+    nearest,
+    pinned_driver,
+)
 from gpu_bringup.rules.finding import Finding, Module
 from gpu_bringup.rules.packaged import package_of
 from gpu_bringup.rules.release import target_kernel
@@ -54,7 +59,8 @@ def assess(
         "documented", "inferred" or "none"; ``flavours`` has both for each kind of modules.
 
     Raises:
-        InputError: no driver version, no kernel release, an unknown system.
+        InputError: no driver version, no kernel release, a misspelt system. (A system that isn't known
+            is no mistake: the answer says what holds without its packages.)
     """
     named = pinned_driver(driver)
     match = re.match(r"^(\d{3}(?:\.\d+){1,2})(-[A-Za-z0-9.+~]+)?$", named)
@@ -72,9 +78,8 @@ def assess(
             hint="Give it as uname -r prints it, such as 6.12.107+deb13-amd64.",
         )
     release = _release(catalogue, os)
-    target = target_kernel(
-        kernel, family=release.family if release else "", abis=catalogue.kernel_abis
-    )
+    family = release.family if release else _family(catalogue, os)
+    target = target_kernel(kernel, family=family, abis=catalogue.kernel_abis)
     if target.realtime:
         return _document(
             "unknown",
@@ -85,14 +90,26 @@ def assess(
         (each, _judged(catalogue, version, revision, each, target, release, evidence))
         for each in ([flavour] if flavour is not None else _flavours(catalogue, version))
     ]
-    return _combine(results)
+    document = _combine(results)
+    if os and release is None:
+        document["detail"] += (
+            f" (The system {os} isn't in this catalogue: whether its own packages carry patches isn't "
+            "known; this is of NVIDIA's release.)"
+        )
+    return document
+
+
+def _family(catalogue: Catalogue, os: str | None) -> str:
+    """The family of a system of which only other versions are known ("ubuntu:25.10"); "" if none is."""
+    name = (os or "").lower().partition(":")[0]
+    return next((r.family for r in catalogue.distributions if r.os_id == name), "")
 
 
 def _release(catalogue: Catalogue, os: str | None) -> DistributionRelease | None:
     if not os:
         return None
     release = find_distribution(os, catalogue)
-    if release is None:
+    if release is None and misspelt_system(os, catalogue):
         known = [f"{r.os_id}:{r.version}" for r in catalogue.distributions]
         raise InputError(f"the system {os!r} isn't known", place="--os", hint=nearest(os, known))
     return release

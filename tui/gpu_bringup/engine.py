@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gpu_bringup.recommend.change import Change
     from gpu_bringup.recommend.pins import Pinned
     from gpu_bringup.recommend.table import Table
+    from gpu_bringup.recover.drain import Drain
+    from gpu_bringup.recover.reminder import Reminder
+    from gpu_bringup.recover.way import Recovery, Way
     from gpu_bringup.run.follow import Follower
     from gpu_bringup.run.history import RunInfo
 
@@ -173,13 +176,14 @@ def tuning(
     from gpu_bringup.facts.settings import observe as look_for
     from gpu_bringup.model.unknown import Unknown
     from gpu_bringup.rules.describe import boards_of
+    from gpu_bringup.rules.frameworks import framework_named
 
     void = catalogue.void_settings
     settings = look_for(host, {item.name for item in void}) if host is not None else ()
     found: tuple[Advice, ...] = ()
     if recommendation.chosen is not None:
         boards = boards_of(facts, answers, catalogue)
-        framework = answers.framework.lower().partition(":")[0]
+        framework, _ = framework_named(answers.framework)
         found = advise(
             recommendation.chosen.target,
             () if isinstance(boards, Unknown) else boards,
@@ -277,6 +281,10 @@ def context(
     from gpu_bringup.model.unknown import Unknown
 
     family = None if isinstance(facts.os, Unknown) else family_for(facts.os)
+    if family is not None and target is not None and target.source_kind == "local":
+        from gpu_bringup.families.local import on_folder
+
+        family = on_folder(family)
     files = read_source_files(host, facts) if host is not None else {}
     return Context(facts=facts, catalogue=catalogue, target=target, family=family, files=files)
 
@@ -379,3 +387,62 @@ def undo(run_id: str | None = None) -> Plan:
 def installs_driver(plan: Plan) -> bool:
     """Does the plan bring a driver onto the host (and is therefore worth a trial build)?"""
     return any(step.rung == "module" and step.commands for step in plan.steps)
+
+
+def recovery(host: Host | None, found: Situation) -> Recovery:
+    """The ways on from a broken host, numbered; looks at what runs on its GPUs, changes nothing."""
+    from gpu_bringup.facts.in_use import observe as who
+    from gpu_bringup.model.in_use import InUse
+    from gpu_bringup.model.unknown import Unknown
+    from gpu_bringup.recover.ways import ways
+
+    nobody = InUse(Unknown("this host is only described"))
+    used = who(host) if host is not None else nobody
+    return ways(found.context, found.report, found.plan, used)
+
+
+def way_plan(recovery: Recovery, way: Way, drain: Drain) -> Plan:
+    """The way's plan with room made on the GPUs first, as the operator said.
+
+    Raises:
+        InputError: what was named holds no GPU.
+    """
+    from gpu_bringup.recover.ways import with_drain
+
+    return with_drain(way, recovery.in_use, drain)
+
+
+def put_off(host: Host, report: LadderReport, state: Path | None = None) -> Reminder:
+    """Mend it later: write a record and a reminder into the state folder, change nothing else.
+
+    Raises:
+        HostError: they can't be written.
+    """
+    import time
+
+    from gpu_bringup.hosts.recording import RecordingHost, write_record
+    from gpu_bringup.paths import state_folder
+    from gpu_bringup.recover import reminder
+
+    folder = state or state_folder()
+    listening = RecordingHost(host)
+    observe(listening)
+    reminder.make_folder(folder)
+    write_record(folder / reminder.RECORD, listening.record())
+    when = time.strftime("%Y-%m-%d %H:%M")
+    told = reminder.reminder_of(report, when, str(folder / reminder.RECORD))
+    reminder.keep(folder, told)
+    return told
+
+
+def reminded(report: LadderReport, state: Path | None = None) -> Reminder | None:
+    """What was put off on this host and still doesn't hold; a reminder of what is mended goes."""
+    from gpu_bringup.paths import state_folder
+    from gpu_bringup.recover import reminder
+
+    folder = state or state_folder()
+    told = reminder.load(folder)
+    if told is not None and report.verdict == "healthy":
+        reminder.forget(folder)
+        return None
+    return told

@@ -93,14 +93,25 @@ def _without_repeats(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def _refreshed(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Put one reading of the indexes before the first installation that has none before it."""
-    if ctx.family is None or (ctx.target is not None and ctx.target.source_kind == "local"):
+    if ctx.family is None:
         return steps
+    if ctx.target is not None and ctx.target.source_kind == "local":
+        return _from_folder(ctx, steps)
     refresh = ctx.family.manager.refresh()
     for index, step in enumerate(steps):
         if refresh in step.commands:
             return steps
         if step.packages:
             extra = refresh_step(ctx)
+            return (*steps[:index], *((extra,) if extra else ()), *steps[index:])
+    return steps
+
+
+def _from_folder(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Make the operator's folder the source before the first command that takes packages from it."""
+    for index, step in enumerate(steps):
+        if step.packages or any(command.package_manager for command in step.commands):
+            extra = packages.local_step(ctx)
             return (*steps[:index], *((extra,) if extra else ()), *steps[index:])
     return steps
 

@@ -8,6 +8,7 @@ a build without pahole, conftest or C library headers proves nothing about a dri
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ _SET_UP_FAULT = re.compile(
     r"#error \S+ conftest failed|stdarg\.h: No such file|pahole|BTF|resolve_btfids"
     r"|Failed CC sanity check|command not found|No space left on device|cannot find -l"
     r"|error while loading shared libraries|Permission denied"
+    r"|linux-(?:headers|kbuild)\S*: No such file|/scripts/\S*: (?:No such file|not found)"
 )
 
 
@@ -85,14 +87,30 @@ def _headers_environment(root: Path, kernel: str) -> dict[str, str]:
         source = headers
         # Debian's headers include the common part by its absolute path.
         common = re.search(r"^include (/usr/src/\S+)/Makefile", text, re.M)
+        _lead_to_host(root, headers)
         if common:
             source = root / common[1].lstrip("/")
+            if not source.is_dir():
+                # It is installed already, so it wasn't fetched: the host's own serves.
+                return {"SYSSRC": common[1], "SYSOUT": str(headers), "KERNELDIR": str(headers)}
             makefile.write_text(text.replace(common[1], str(source)), encoding="utf-8")
         elif str(root) in text:
             found = re.search(r"^include (\S+)/Makefile", text, re.M)
             source = Path(found[1]) if found else headers
         return {"SYSSRC": str(source), "SYSOUT": str(headers), "KERNELDIR": str(headers)}
     return {}
+
+
+def _lead_to_host(root: Path, headers: Path) -> None:
+    """Let links of unpacked headers lead to what is installed already and so wasn't fetched."""
+    for link in headers.iterdir():
+        if not link.is_symlink() or link.exists():
+            continue
+        target = os.path.normpath(headers / link.readlink())
+        installed = Path("/") / os.path.relpath(target, root)
+        if target.startswith(f"{root}/") and installed.exists():
+            link.unlink()
+            link.symlink_to(installed)
 
 
 def build_environment(root: Path, kernel: str, triplet: str) -> dict[str, str]:

@@ -37,10 +37,9 @@ make_base() {
         linux-image-amd64 linux-headers-amd64 "linux-image-$older" "linux-headers-$older" \
         initramfs-tools python3 python3-venv ca-certificates dpkg-dev apt-utils gnupg gcc libc6-dev \
         dkms make openssl kmod xz-utils zstd >>"$log" 2>&1
-    make_repository "$base.new" >>"$log" 2>&1
     printf '%s\n' "$newest" >"$base.new/srv/newest"
     printf '%s\n' "$older" >"$base.new/srv/older"
-    # Fault "nouveau isn't in the image's blacklist": as on servers, the image carries all drivers.
+    make_repository "$base.new" >>"$log" 2>&1
     rig_checkout "$base.new" /opt/gpu-bringup
     mapfile -t wanted < <(wish "$newest")
     rig_enter "$base.new" /opt/gpu-bringup/scripts/gpu-bringup apply "${wanted[@]}" --yes >>"$log" 2>&1

@@ -4,7 +4,10 @@
 
 DRIVER=580.178.04
 OLDER=580.159.03
-MIXED=550.163.01
+# Its source does not compile on the newest kernel of the rig: a function that it calls is gone.
+FAILING=580.142
+# Debian's own series beside NVIDIA's repository.
+SERIES=550.163.01
 REPOSITORY=/srv/repository/debian13/x86_64
 
 # deb ROOT NAME VERSION DEPENDS [FOLDER]: a package with a folder's files (DEBIAN/ scripts included).
@@ -27,13 +30,27 @@ CONTROL
     rm -rf "$build"
 }
 
-# dkms_source FOLDER VERSION: the stand-in module's source as a dkms package brings it.
+# dkms_source ROOT FOLDER VERSION: the stand-in module's source as a dkms package brings it.
 dkms_source() {
-    local folder=$1 version=$2 target number=0 module
+    local root=$1 folder=$2 version=$3 target number=0 module code
     target=$folder/usr/src/nvidia-$version
     mkdir -p "$target" "$folder/DEBIAN"
     cp "$here"/module/nvidia.c "$here"/module/Makefile "$target/"
     sed -i "s/MODULE_VERSION(\"[0-9.]*\")/MODULE_VERSION(\"$version\")/" "$target/nvidia.c"
+    if [ "$version" = "$FAILING" ]; then
+        code=$(sed 's/[^0-9.].*//; s/\./,/g' "$root/srv/newest")
+        cat >>"$target/nvidia.c" <<SOURCE
+#include <linux/mm.h>
+#include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION($code)
+int stand_in_pfn(struct vm_area_struct *area, unsigned long address, unsigned long *frame);
+int stand_in_pfn(struct vm_area_struct *area, unsigned long address, unsigned long *frame)
+{
+	return follow_pfn(area, address, frame);
+}
+#endif
+SOURCE
+    fi
     {
         printf 'PACKAGE_NAME="nvidia"\nPACKAGE_VERSION="%s"\nAUTOINSTALL="yes"\n' "$version"
         # shellcheck disable=SC2016  # dkms fills it in
@@ -74,7 +91,7 @@ library() {
 driver_packages() {
     local root=$1 version=$2 files pair
     files=$(mktemp -d "$root/srv/files.XXXXXX")
-    dkms_source "$files" "$version"
+    dkms_source "$root" "$files" "$version"
     deb "$root" nvidia-kernel-open-dkms "$version-1" "dkms, make" "$files"
     rm -rf "$files"
     for pair in libcuda1:libcuda libnvidia-ml1:libnvidia-ml; do
@@ -91,13 +108,18 @@ nvidia-modprobe, nvidia-persistenced"
 
 # make_repository ROOT: two releases of the driver, and what goes with them.
 make_repository() {
-    local root=$1
+    local root=$1 files
     mkdir -p "$root$REPOSITORY"
+    driver_packages "$root" "$FAILING"
     driver_packages "$root" "$OLDER"
     driver_packages "$root" "$DRIVER"
     deb "$root" nvidia-modprobe "$DRIVER-1" libc6
     deb "$root" nvidia-persistenced "$DRIVER-1" libc6
     deb "$root" nvidia-driver-pinning-580 "580-1" libc6
+    files=$(mktemp -d "$root/srv/files.XXXXXX")
+    library "$root" "$files/usr/lib/x86_64-linux-gnu" libcuda.so.1 "libcuda.so.$SERIES"
+    deb "$root" libcuda1 "$SERIES-2" libc6 "$files"
+    rm -rf "$files"
     # shellcheck disable=SC2016  # the inner shell expands
     rig_enter "$root" sh -ec '
         export GNUPGHOME=/srv/gnupg

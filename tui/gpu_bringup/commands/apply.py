@@ -25,13 +25,13 @@ from gpu_bringup.run.history import shown_plan
 if TYPE_CHECKING:
     import argparse
 
-    from gpu_bringup.model.plan import Plan
+    from gpu_bringup.model.plan import Plan, Step
     from gpu_bringup.model.target import Reason, Recommendation
     from gpu_bringup.model.trial import TrialEvent
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Recommend, prove, plan, confirm, run, look again."""
+def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
+    """Recommend, prove, plan, confirm, run, look again; ``first``: steps that make room before."""
     if not getattr(arguments, "host", None):
         engine.refuse_beside_another()
     asked = look(arguments)
@@ -55,11 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise refusal
     if situation.plan.empty:
         return _nothing_to_do(situation, as_json)
-    _confirm(situation.plan, bool(getattr(arguments, "yes", False)))
+    plan = replace(situation.plan, steps=(*first, *situation.plan.steps))
+    _confirm(plan, bool(getattr(arguments, "yes", False)))
     prelude = [{"event": "trial", **item.to_json()} for item in trials if item.kind != "progress"]
     family = situation.context.family
     follower = engine.apply(
-        situation.plan,
+        plan,
         label=asked.host.label,
         prelude=prelude,
         mend=family.manager.mend() if family else (),

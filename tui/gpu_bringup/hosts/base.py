@@ -152,6 +152,13 @@ class Host(Protocol):
         ``deep`` runs a kernel, measures bandwidth and tests peer access on every GPU.
         """
 
+    def digest(self, kind: str, path: str) -> Fact[dict[str, Any] | None]:
+        """What a file that is no text says, as a JSON object; None: there is no such file.
+
+        ``kind`` says how to read it: "initramfs" (see ``hosts.initramfs``), "dnf-history" (see
+        ``hosts.package_history``). Seconds for an initramfs: asked only where somebody wants to know.
+        """
+
     def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> Session:
         """Start a command on a terminal.
 

@@ -181,6 +181,11 @@ class LocalHost:
             lambda argv, seconds, environment: self._ask(argv, seconds, environment, apart=True),
         )
 
+    def digest(self, kind: str, path: str) -> Fact[dict[str, Any] | None]:
+        from gpu_bringup.hosts.digests import digest
+
+        return digest(kind, path, self._environment.get("PATH", ""))
+
     def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> Session:
         from gpu_bringup.hosts.pty import PtySession
 

@@ -4,15 +4,17 @@ The format stands in the contract ("A host record"). Further keys of ours, all o
 ``kinds`` {path: "folder" | "not-folder" | "present"} for what is there without its content,
 ``not_links`` [path], ``real_paths`` {path: path}, ``unknown`` {path: reason}, ``spaces`` {path:
 {"free", "total", "read_only"}} in bytes, ``certificates`` {path: [{"sha1", "subject", "serial"}]},
-``environment`` {name: value or null}, ``time`` in seconds since 1970.
+``environment`` {name: value or null}, ``digests`` {"KIND PATH": what that file says}, ``time`` in seconds since 1970.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from gpu_bringup.errors import InputError
@@ -38,7 +40,7 @@ _NUMBER_LIMIT = 1 << 63
 _KEYS = (
     *("schema", "files", "absent", "listings", "links", "commands", "nvml", "cuda"),
     *("kinds", "not_links", "real_paths", "unknown", "spaces", "certificates", "environment"),
-    "time",
+    *("time", "digests"),
 )
 
 
@@ -60,6 +62,7 @@ class HostRecord:
     spaces: dict[str, dict[str, int | bool]] = field(default_factory=dict)
     certificates: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
+    digests: dict[str, dict[str, Any]] = field(default_factory=dict)
     time: float | None = None
 
 
@@ -70,6 +73,10 @@ class _Wrong(Exception):
         super().__init__(message)
         self.place = place
         self.message = message
+
+    def below(self, place: str) -> _Wrong:
+        """The same of what stands at ``place``."""
+        return _Wrong(place + self.place, self.message)
 
 
 def read_record(path: Path) -> HostRecord:
@@ -92,9 +99,9 @@ def parse_record(data: bytes, name: str) -> HostRecord:
     except UnicodeDecodeError as error:
         raise _bad(name, f"byte {error.start}", "it isn't UTF-8 text") from error
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
-        )
+        value = _DECODER.decode(text)
+        if not _plain(value):
+            _check_tree(value)
         return _record(value)
     except json.JSONDecodeError as error:
         what = "it is empty" if not text.strip() else f"it isn't JSON: {error.msg}"
@@ -162,6 +169,11 @@ def _finite(text: str) -> float:
     return value
 
 
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+)
+
+
 def _shown(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:57] + "...")
 
@@ -172,8 +184,31 @@ def _pointer(parent: str, key: str | int) -> str:
     return f"{parent}/{shown}".encode("ascii", "backslashreplace").decode()
 
 
+def _plain(root: Any) -> bool:
+    """Has ``_check_tree`` surely nothing to say? A quick look, for the many records of a fleet."""
+    level = [root]
+    for _ in range(_DEPTH_LIMIT):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, (int, float)) and abs(item) > _NUMBER_LIMIT:
+                return False
+        if not below:
+            return True
+        try:
+            "".join([item for item in below if isinstance(item, str)]).encode()
+        except UnicodeEncodeError:
+            return False
+        level = [item for item in below if not isinstance(item, str)]
+    return False
+
+
 def _check_tree(root: Any) -> None:
-    """Depth, whole characters and the size of numbers, without recursion."""
+    """Depth, whole characters and the size of numbers, without recursion; names the place."""
     waiting: list[tuple[str, Any, int]] = [("", root, 0)]
     while waiting:
         place, value, depth = waiting.pop()
@@ -201,108 +236,162 @@ def _check_text(place: str, text: str) -> None:
 _NAMES = {str: "a text", dict: "an object", list: "a list", int: "a whole number"}
 
 
-def _typed(value: Any, kind: type[T], place: str) -> T:
+def _typed(value: Any, kind: type[T], place: str = "") -> T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _Wrong(place, f"{_NAMES[kind]} is expected here")
     return value
 
 
-def _path(value: Any, place: str) -> str:
-    path = _typed(value, str, place)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+# Each check below takes a value and returns it as it is kept; the places in what it raises begin
+# where the value stands. The records of a fleet name the same paths: each is looked at once.
+
+
+def _path(value: Any) -> str:
+    return _checked_path(_typed(value, str))
+
+
+@lru_cache(maxsize=8192)
+def _checked_path(path: str) -> str:
     if not path.startswith("/"):
-        raise _Wrong(place, f"{_shown(path)} is no absolute path")
+        raise _Wrong("", f"{_shown(path)} is no absolute path")
     if len(path) > _PATH_LIMIT:
-        raise _Wrong(place, f"the path is longer than {_PATH_LIMIT} characters")
+        raise _Wrong("", f"the path is longer than {_PATH_LIMIT} characters")
     if path != "/" and not {"", ".", ".."}.isdisjoint(path[1:].split("/")):
-        raise _Wrong(place, f"{_shown(path)} is no plain path: it has '.', '..' or '//' in it")
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise _Wrong(place, f"{_shown(path)} has control characters in it")
+        raise _Wrong("", f"{_shown(path)} is no plain path: it has '.', '..' or '//' in it")
+    if _CONTROL.search(path):
+        raise _Wrong("", f"{_shown(path)} has control characters in it")
     return path
 
 
-def _name(value: Any, place: str) -> str:
-    name = _typed(value, str, place)
+def _name(value: Any) -> str:
+    name = _typed(value, str)
     if name in ("", ".", "..") or "/" in name or "\0" in name or len(name) > _NAME_LIMIT:
-        raise _Wrong(place, f"{_shown(name)} is no name of a file")
+        raise _Wrong("", f"{_shown(name)} is no name of a file")
     return name
 
 
-def _reason(value: Any, place: str) -> str:
-    return _typed(value, str, place)
+def _text(value: Any) -> str:
+    return _typed(value, str)
 
 
-def _link(value: Any, place: str) -> str:
-    target = _typed(value, str, place)
+def _link(value: Any) -> str:
+    target = _typed(value, str)
     if not target or "\0" in target or len(target) > _PATH_LIMIT:
-        raise _Wrong(place, f"{_shown(target)} is no target of a link")
+        raise _Wrong("", f"{_shown(target)} is no target of a link")
     return target
 
 
-def _command(value: Any, place: str) -> CommandResult:
-    answer = _typed(value, dict, place)
+def _command(value: Any) -> CommandResult:
+    answer = _typed(value, dict)
     for key in ("exit", "output"):
         if key not in answer:
-            raise _Wrong(place, f"the key '{key}' is missing")
-    status = _typed(answer["exit"], int, f"{place}/exit")
+            raise _Wrong("", f"the key '{key}' is missing")
+    status = _typed(answer["exit"], int, "/exit")
     if not 0 <= status <= 255:
-        raise _Wrong(f"{place}/exit", "an exit status lies between 0 and 255")
-    return CommandResult(status, _typed(answer["output"], str, f"{place}/output"))
+        raise _Wrong("/exit", "an exit status lies between 0 and 255")
+    return CommandResult(status, _typed(answer["output"], str, "/output"))
 
 
-def _space(value: Any, place: str) -> dict[str, int | bool]:
-    space = _typed(value, dict, place)
+def _space(value: Any) -> dict[str, int | bool]:
+    space = _typed(value, dict)
     result: dict[str, int | bool] = {}
     for key in ("free", "total"):
         if key in space:
-            size = _typed(space[key], int, f"{place}/{key}")
+            size = _typed(space[key], int, f"/{key}")
             if size < 0:
-                raise _Wrong(f"{place}/{key}", "a size isn't negative")
+                raise _Wrong(f"/{key}", "a size isn't negative")
             result[key] = size
     if "read_only" in space:
         if not isinstance(space["read_only"], bool):
-            raise _Wrong(f"{place}/read_only", "true or false is expected here")
+            raise _Wrong("/read_only", "true or false is expected here")
         result["read_only"] = space["read_only"]
     return result
 
 
-def _certificates(value: Any, place: str) -> tuple[Certificate, ...]:
-    result: list[Certificate] = []
-    for index, item in enumerate(_typed(value, list, place)):
-        here = _pointer(place, index)
-        entry = _typed(item, dict, here)
-        texts = {
-            key: _typed(entry.get(key, ""), str, f"{here}/{key}")
-            for key in ("sha1", "subject", "serial")
-        }
-        if not texts["sha1"]:
-            raise _Wrong(here, "the key 'sha1' is missing")
-        result.append(Certificate(**texts))
-    return tuple(result)
+def _certificates(value: Any) -> tuple[Certificate, ...]:
+    return tuple(_items(value, _certificate))
 
 
-def _kind(value: Any, place: str) -> str:
-    kind = _typed(value, str, place)
+def _certificate(value: Any) -> Certificate:
+    entry = _typed(value, dict)
+    texts = {
+        key: _typed(entry.get(key, ""), str, f"/{key}") for key in ("sha1", "subject", "serial")
+    }
+    if not texts["sha1"]:
+        raise _Wrong("", "the key 'sha1' is missing")
+    return Certificate(**texts)
+
+
+def _kind(value: Any) -> str:
+    kind = _typed(value, str)
     if kind not in KINDS:
-        raise _Wrong(place, f"one of {', '.join(KINDS)} is expected here")
+        raise _Wrong("", f"one of {', '.join(KINDS)} is expected here")
     return kind
 
 
-def _variable(value: Any, place: str) -> str | None:
-    return None if value is None else _typed(value, str, place)
+def _variable(value: Any) -> str | None:
+    return None if value is None else _typed(value, str)
 
 
 def _probe(value: Any, place: str) -> dict[str, Any] | None:
     return None if value is None else _typed(value, dict, place)
 
 
-def _names(value: Any, place: str) -> tuple[str, ...]:
-    names = [_name(item, _pointer(place, i)) for i, item in enumerate(_typed(value, list, place))]
+def _digest(value: Any) -> dict[str, Any]:
+    return _typed(value, dict)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = _typed(value, list)
+    if not _sound_names(names):
+        names = _items(names, _name)
     return tuple(sorted(set(names)))
 
 
+def _sound_names(names: list[Any]) -> bool:
+    """Has ``_name`` surely nothing to say of any of them? Folders have many names."""
+    if not {*map(type, names)} <= {str} or not {"", ".", ".."}.isdisjoint(names):
+        return False
+    whole = "".join(names)
+    return "/" not in whole and "\0" not in whole and max(map(len, names), default=0) <= _NAME_LIMIT
+
+
+def _items(value: Any, check: Callable[[Any], T]) -> list[T]:
+    """A list, each of whose items passes ``check``."""
+    result: list[T] = []
+    for item in _typed(value, list):
+        try:
+            result.append(check(item))
+        except _Wrong as error:
+            raise error.below(_pointer("", len(result))) from None
+    return result
+
+
+def _table(
+    root: dict[str, Any], key: str, check: Callable[[Any], T], *, paths: bool = True
+) -> dict[str, T]:
+    """The object under ``key``, each of whose values passes ``check``; its names may be paths."""
+    result: dict[str, T] = {}
+    table = _typed(root.get(key, {}), dict, f"/{key}")
+    for name, item in table.items():
+        try:
+            result[_checked_path(name) if paths else name] = check(item)
+        except _Wrong as error:
+            raise error.below(_pointer(f"/{key}", name)) from None
+    return result
+
+
+def _paths(root: dict[str, Any], key: str) -> frozenset[str]:
+    try:
+        return frozenset(_items(root.get(key, []), _path))
+    except _Wrong as error:
+        raise error.below(f"/{key}") from None
+
+
 def _record(value: Any) -> HostRecord:
-    _check_tree(value)
-    root = _typed(value, dict, "")
+    root = _typed(value, dict)
     if "schema" not in root:
         raise _Wrong("", "the key 'schema' is missing: this is no host record")
     if _typed(root["schema"], int, "/schema") != SCHEMA:
@@ -310,51 +399,41 @@ def _record(value: Any) -> HostRecord:
             "/schema", f"schema {root['schema']} isn't known here; this version reads {SCHEMA}"
         )
     _check_keys(root)
-
-    def table(key: str, check: Callable[[Any, str], T], *, paths: bool = True) -> dict[str, T]:
-        result: dict[str, T] = {}
-        for name, item in _typed(root.get(key, {}), dict, f"/{key}").items():
-            place = _pointer(f"/{key}", name)
-            result[_path(name, place) if paths else name] = check(item, place)
-        return result
-
-    def paths(key: str) -> frozenset[str]:
-        items = _typed(root.get(key, []), list, f"/{key}")
-        return frozenset(_path(item, _pointer(f"/{key}", i)) for i, item in enumerate(items))
-
     moment = root.get("time")
     if moment is not None and (isinstance(moment, bool) or not isinstance(moment, (int, float))):
         raise _Wrong("/time", "seconds since 1970 are expected here")
     if moment is not None and not 0 <= moment < 1 << 36:
         raise _Wrong("/time", "this is no time between 1970 and the year 4000")
     record = HostRecord(
-        files=table("files", _reason),
-        absent=paths("absent"),
-        listings=table("listings", _names),
-        links=table("links", _link),
-        commands=table("commands", _command, paths=False),
+        files=_table(root, "files", _text),
+        absent=_paths(root, "absent"),
+        listings=_table(root, "listings", _names),
+        links=_table(root, "links", _link),
+        commands=_table(root, "commands", _command, paths=False),
         probes={key: _probe(root[key], f"/{key}") for key in ("nvml", "cuda") if key in root},
-        kinds=table("kinds", _kind),
-        not_links=paths("not_links"),
-        real_paths=table("real_paths", _path),
-        unknown=table("unknown", _reason),
-        spaces=table("spaces", _space),
-        certificates=table("certificates", _certificates),
-        environment=table("environment", _variable, paths=False),
+        kinds=_table(root, "kinds", _kind),
+        not_links=_paths(root, "not_links"),
+        real_paths=_table(root, "real_paths", _path),
+        unknown=_table(root, "unknown", _text),
+        spaces=_table(root, "spaces", _space),
+        certificates=_table(root, "certificates", _certificates),
+        environment=_table(root, "environment", _variable, paths=False),
+        digests=_table(root, "digests", _digest, paths=False),
         time=None if moment is None else float(moment),
     )
     for key, there in (("files", record.files), ("listings", record.listings)):
-        for path in sorted(record.absent.intersection(there)):
+        if not record.absent.isdisjoint(there):
+            path = min(record.absent.intersection(there))
             raise _Wrong(_pointer(f"/{key}", path), "this path also stands under 'absent'")
     return record
 
 
 def _check_keys(root: dict[str, Any]) -> None:
     """Later versions may add keys, so others are passed over; a slip of the pen is not."""
-    from difflib import get_close_matches
-
     for key in root:
         if key not in _KEYS:
+            from difflib import get_close_matches  # only a key that isn't known needs it
+
             for meant in get_close_matches(key[:40], _KEYS, n=1, cutoff=0.75):
                 place = _pointer("", key)
                 raise _Wrong(place, f"this key isn't known: is '{meant}' meant?")

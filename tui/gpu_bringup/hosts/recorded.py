@@ -232,6 +232,12 @@ class RecordedHost:
     def cuda(self, *, deep: bool = False, timeout: float = 30.0) -> Fact[dict[str, Any] | None]:
         return self._probe("cuda", "libcuda's answer")
 
+    def digest(self, kind: str, path: str) -> Fact[dict[str, Any] | None]:
+        found = self._record.digests.get(f"{kind} {path}")
+        if found is not None:
+            return found
+        return None if self._absent(path) else self._unknown(path)
+
     def _probe(self, key: str, what: str) -> Fact[dict[str, Any] | None]:
         if key in self._record.probes:
             return self._record.probes[key]
@@ -291,7 +297,10 @@ def _folders_above(record: HostRecord) -> frozenset[str]:
     folders: set[str] = {"/"}
     for table in (record.files, record.listings, record.links, record.kinds):
         for path in table:
-            folders.update(list(_prefixes(path))[:-1])
+            end = path.rfind("/")
+            while end > 0 and path[:end] not in folders:
+                folders.add(path[:end])
+                end = path.rfind("/", 0, end)
     return frozenset(folders)
 
 

@@ -59,6 +59,7 @@ class RecordingHost:
         self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._environment: dict[str, str | None] = {}
         self._probes: dict[str, dict[str, Any] | None] = {}
+        self._digests: dict[str, dict[str, Any]] = {}
         self._time: float | None = None
 
     @property
@@ -211,6 +212,17 @@ class RecordingHost:
                 self._probes[key] = answer
         return answer
 
+    def digest(self, kind: str, path: str) -> Fact[dict[str, Any] | None]:
+        answer = self._inner.digest(kind, path)
+        if isinstance(answer, Unknown):
+            self._note_unknown(path, answer)
+        elif answer is None:
+            self._note_missing(path, "folder")
+        else:
+            with self._lock:
+                self._digests[f"{kind} {path}"] = answer
+        return answer
+
     # --- what changes a host is no answer, and isn't noted ---------------------------------------
 
     def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> Session:
@@ -306,6 +318,9 @@ class RecordingHost:
                 name: None if value is None else _variable(name, value, redactor)
                 for name, value in sorted(self._environment.items())
             },
+        }
+        optional["digests"] = {
+            clean(key): redactor.tree(self._digests[key]) for key in sorted(self._digests)
         }
         record.update({key: value for key, value in optional.items() if value})
         record.update({key: redactor.tree(value) for key, value in sorted(self._probes.items())})

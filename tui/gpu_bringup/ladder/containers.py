@@ -79,6 +79,8 @@ def check(ctx: Context) -> RungResult:
 
 def _repository(ctx: Context) -> PackageRepository | None:
     """NVIDIA's container repository, where it isn't configured yet."""
+    if ctx.target is not None and ctx.target.source_kind == "local":
+        return None
     wanted_format = "apt" if ctx.family and ctx.family.manager.name == "apt" else "rpm"
     for repository in ctx.catalogue.repositories.values():
         if "container" not in repository.id or repository.format not in ("", wanted_format):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
@@ -17,12 +18,12 @@ from gpu_bringup.ladder.view import (
 )
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import HeadersState
+from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.model.facts import Kernel
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
-    from gpu_bringup.model.plan import Step
 
 say = Say("headers")
 
@@ -53,10 +54,11 @@ def _cause(ctx: Context, release: str, kernel: Kernel) -> Cause:
     state = "not known" if isinstance(headers.state, Unknown) else headers.state.value
     where = ev(path, headers.detail or state)
     metas = _meta_missing(ctx, release)
-    others = any(
-        other is not None and other.headers.state is HeadersState.COMPLETE
-        for name, other in ctx.kernels()
-        if name != release
+    installed = ctx.facts.kernels.installed
+    others = not isinstance(installed, Unknown) and any(
+        other.headers.state is HeadersState.COMPLETE
+        for other in installed
+        if other.release != release
     )
     if metas and others:
         text = f"{listed(metas)} not installed, but the kernel's meta package is"
@@ -102,15 +104,47 @@ def check(ctx: Context) -> RungResult:
     return say.ok(f"complete for {listed(ctx.releases)}", *notes)
 
 
+def _emptied(ctx: Context, release: str) -> tuple[str, ...]:
+    """Installed packages of this kernel's headers whose files are gone: somebody cleared /usr/src."""
+    if ctx.family is None:
+        return ()
+    have = packages(ctx.facts)
+    own = [name for name in ctx.family.header_packages(release) if name in have]
+    if not own:
+        return ()
+    for name in have:
+        # Debian's common part and Ubuntu's flavourless one carry only the beginning of the release.
+        match = re.match(r"linux-headers-(\d\S*?)(?:-common)?$", name)
+        if match and release.startswith(f"{match[1]}-"):
+            own.append(name)
+    return tuple(dict.fromkeys(own))
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     if ctx.family is None or ctx.outside_driver or route(ctx) == "prebuilt":
         return ()
     names: list[str] = []
+    emptied: list[str] = []
     for release, kernel in ctx.kernels():
         complete = kernel is not None and kernel.headers.state is HeadersState.COMPLETE
         if not complete and must_have(ctx, release):
-            names += ctx.family.header_packages(release)
+            gone = _emptied(ctx, release)
+            emptied += gone
+            names += () if gone else ctx.family.header_packages(release)
         names += wanting(ctx, header_metas(ctx, release))
+    again = None
+    if emptied:
+        again = Step(
+            id="headers-again",
+            rung="headers",
+            title=f"Install {listed(emptied)} again",
+            why="The package database says that the headers are here, but their files are gone. "
+            "Installing the same version again puts them back.",
+            commands=(ctx.family.manager.reinstall(tuple(emptied)),),
+            done_when=("headers",),
+            estimate_seconds=60,
+            packages=tuple(emptied),
+        )
     step = install_step(
         ctx,
         "headers",
@@ -124,7 +158,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         estimate_seconds=60,
         expect="Packages are fetched and unpacked; nothing that runs is touched.",
     )
-    return (step,) if step is not None else ()
+    return tuple(item for item in (again, step) if item is not None)
 
 
 RUNG = Rung(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.library_repair import (
+    align_step,
+    foreign,
+    foreign_step,
+    reinstall_step,
+    stub_step,
+)
 from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.view import (
     driver_set,
     later,
     loaded_version,
     module_files,
-    packages,
-    upstream_version,
 )
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
-from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.model.facts import Library
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
+    from gpu_bringup.model.plan import Step
 
 say = Say("libraries")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
@@ -173,6 +179,8 @@ def check(ctx: Context) -> RungResult:
             told_version, path = served[soname]
             first = replace(first, path=path, version=told_version)
             notes.append(ev(path, "loaded by CUDA"))
+        if version and any(_version(item) == version for item in twice):
+            continue
         if version and _version(first) and _version(first) != version:
             words.append(f"{soname} is {_version(first)}, {who} is {version}")
             causes += _mismatch(ctx, first, version, who)
@@ -186,47 +194,51 @@ def check(ctx: Context) -> RungResult:
 
 
 def repair(ctx: Context) -> tuple[Step, ...]:
-    """Install the target's libraries, or reinstall the packages whose files are gone."""
-    family = ctx.family
-    if family is None or ctx.outside_driver or ctx.target is not None:
+    """Move what no package owns out of the way; install or align what packages bring."""
+    if ctx.family is None or ctx.outside_driver:
         return ()
     if isinstance(ctx.facts.libraries.libraries, Unknown):
         return ()
+    steps: list[Step | None] = []
+    stubs = {posixpath.dirname(items[0].path): items[0] for items in _shadowed(ctx)}
+    steps += [stub_step(stub) for stub in stubs.values()]
+    strange = tuple(copy for soname in NEEDED for copy in foreign(ctx, _copies(ctx, soname)))
+    if strange:
+        steps.append(foreign_step(strange))
     gone = [s for s in NEEDED if not any(not item.stub for item in _of(ctx, s))]
-    owners = tuple(
-        name
-        for name, package in packages(ctx.facts).items()
-        if upstream_version(package.version)
-        and name.startswith(("libcuda1", "libnvidia-", "nvidia-compute", "nvidia-driver-cuda"))
-    )
-    if not gone or not owners:
-        return ()
-    return (
-        Step(
-            id="reinstall-libraries",
-            rung="libraries",
-            title=f"Install {listed(gone)} again",
-            why="The package database says that the driver's libraries are here, but the linker does "
-            "not find them. Installing the same version again puts the files back.",
-            commands=(family.manager.reinstall(owners),),
-            done_when=("libraries",),
-            estimate_seconds=60,
-        ),
-    )
+    if gone:
+        steps.append(reinstall_step(ctx, gone))
+    version, _ = expected(ctx)
+    if version and _apart(ctx, version, strange):
+        steps.append(align_step(ctx, version))
+    return tuple(step for step in steps if step is not None)
+
+
+def _shadowed(ctx: Context) -> list[tuple[Library, ...]]:
+    """The entries of each library that a stub is the first of."""
+    found = [_of(ctx, soname) for soname in NEEDED]
+    return [items for items in found if items and items[0].stub]
+
+
+def _copies(ctx: Context, soname: str) -> tuple[Library, ...]:
+    return _duplicates(tuple(item for item in _of(ctx, soname) if not item.stub))
+
+
+def _apart(ctx: Context, version: str, strange: tuple[Library, ...]) -> bool:
+    """Is a library that stays of another version than the module?"""
+    for soname in NEEDED:
+        left = [i for i in _of(ctx, soname) if not i.stub and i not in strange and _version(i)]
+        if left and _version(left[0]) != version:
+            return True
+    return False
 
 
 def by_hand(ctx: Context) -> tuple[str, ...]:
-    """What a person must clear away: stubs and copies that no package owns can't be judged here."""
+    """What a person must clear away: copies that can't be told from the packages' own."""
     texts = []
     for soname in NEEDED:
-        items = _of(ctx, soname)
-        if items and items[0].stub:
-            texts.append(
-                f"{items[0].path} is a stub that shadows the real {soname}: take its folder out of "
-                "/etc/ld.so.conf.d and LD_LIBRARY_PATH, then run ldconfig."
-            )
-        twice = _duplicates(items)
-        if twice and not driver_set(ctx):
+        twice = _copies(ctx, soname)
+        if twice and not driver_set(ctx) and not foreign(ctx, twice):
             paths = listed(item.real_path or item.path for item in twice)
             texts.append(
                 f"{soname} is there in several versions ({paths}): remove the copies that no package "

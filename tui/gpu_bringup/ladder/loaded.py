@@ -121,7 +121,7 @@ def check(ctx: Context) -> RungResult:
     return say.ok(f"{version}{words}: {listed(names) or 'nvidia'}", *evidence)
 
 
-def _stem(ctx: Context, name: str) -> str:
+def module_stem(ctx: Context, name: str) -> str:
     """What modprobe must be told: on Debian the file is nvidia-current.ko, not nvidia.ko."""
     running = ctx.facts.kernels.running
     files = module_files(ctx, running, name) if isinstance(running, str) else ()
@@ -131,6 +131,8 @@ def _stem(ctx: Context, name: str) -> str:
     plain = [s for s in stems if not s.endswith(("uvm", "modeset", "drm", "peermem"))]
     if name == "nvidia":
         return plain[0] if plain else "nvidia"
+    if name != "nvidia_uvm":
+        return name.replace("_", "-")
     uvm = next((s for s in stems if s.endswith("uvm")), "")
     return uvm or (f"{plain[0]}-uvm" if plain else "nvidia-uvm")
 
@@ -190,8 +192,8 @@ def _reload(ctx: Context) -> Step:
         commands=(
             *stop,
             *(Command(("rmmod", name)) for name in there),
-            Command(("modprobe", _stem(ctx, "nvidia"))),
-            Command(("modprobe", _stem(ctx, "nvidia_uvm"))),
+            Command(("modprobe", module_stem(ctx, "nvidia"))),
+            Command(("modprobe", module_stem(ctx, "nvidia_uvm"))),
             *((systemctl("start", unit, ok=(0, 5)),) if unit else ()),
         ),
         stops_workloads=True,
@@ -225,7 +227,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             title="Load the driver",
             why="The modules are on disk; loading puts them into the running kernel. nvidia_uvm is "
             "CUDA's memory manager: without it CUDA fails with error 999.",
-            commands=tuple(Command(("modprobe", _stem(ctx, name))) for name in names),
+            commands=tuple(Command(("modprobe", module_stem(ctx, name))) for name in names),
             undo=tuple(Command(("rmmod", name), ok_statuses=(0, 1)) for name in reversed(names)),
             done_when=("loaded",),
             estimate_seconds=15,

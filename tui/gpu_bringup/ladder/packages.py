@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
+from gpu_bringup.families.local import use_folder
 from gpu_bringup.families.repository import NVLSM
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
@@ -108,27 +109,57 @@ def _unseen_change(ctx: Context) -> Change | None:
     return replace(change, undo=()) if change.commands and not change.writes else None
 
 
-def _local_folder(ctx: Context) -> str:
-    """What a folder of rpm packages must have before the steps; empty where there is none."""
-    target = ctx.target
-    manager = ctx.family.manager.name if ctx.family is not None else ""
-    if target is None or target.source_kind != "local" or not needs_module(ctx):
-        return ""
-    where = {"dnf": "/etc/yum.repos.d", "zypper": "/etc/zypp/repos.d"}.get(manager)
-    if where is None:
-        return ""
-    streams = ", NVIDIA's module streams among it (modules.yaml)" if manager == "dnf" else ""
-    return (
-        f"{target.local_packages} must be a repository that {manager} knows before the first step: "
-        f"with repodata (createrepo_c{streams}) and an entry in {where} that has gpgcheck=1 and the "
-        "keys of NVIDIA and of the distribution. Headers, compiler and dkms must be in it too."
+def is_local(ctx: Context) -> bool:
+    """Do the packages come from a folder of the operator's?"""
+    return ctx.target is not None and ctx.target.source_kind == "local"
+
+
+_VOUCHED = {
+    "apt": "A .deb file carries no signature of its own: a SHA256SUMS file in the folder is checked, and "
+    "a file that does not fit, or that it does not name, is refused. An index signed by a key that "
+    "this server trusts is used where the folder has one.",
+    "dnf": "Each package must be signed by a key that this server has imported; NVIDIA's own is taken "
+    "from the folder if its fingerprint is the pinned one. An index (repodata) is used where the "
+    "folder has one; else its files are installed by path, all in one transaction.",
+    "zypper": "Each package must be signed by a key that this server has imported; NVIDIA's own is taken "
+    "from the folder if its fingerprint is the pinned one. The folder needs no index.",
+}
+
+
+def local_step(ctx: Context) -> Step | None:
+    """Make the operator's folder the only source of this plan's packages."""
+    family, target = ctx.family, ctx.target
+    if family is None or target is None:
+        return None
+    found = ctx.catalogue.repositories.get(target.package.repository)
+    fingerprints = [*(found.fingerprints if found is not None else ())]
+    if target.containers:
+        for repository in ctx.catalogue.repositories.values():
+            if repository.id.startswith("nvidia-container"):
+                fingerprints += repository.fingerprints
+    return change_step(
+        "use-local-packages",
+        "packages",
+        f"Take packages from {target.local_packages} alone",
+        "This server takes its packages from a folder. It becomes a source of this plan's commands "
+        "only: the server's own package sources are neither changed nor asked. "
+        + _VOUCHED.get(family.manager.name, ""),
+        use_folder(family, target.local_packages, tuple(dict.fromkeys(fingerprints))),
+        estimate_seconds=180 if family.manager.name == "dnf" else 20,
+        risk="A folder that lacks a package stops the plan at the step that needs it; nothing is taken "
+        "from elsewhere.",
+        expect="One line on what vouches for the packages; a file that does not fit is named.",
     )
 
 
 def by_hand(ctx: Context) -> tuple[str, ...]:
     """What a person must see to before the steps, because the package sources weren't seen."""
-    if _local_folder(ctx):
-        return (_local_folder(ctx),)
+    if is_local(ctx) and ctx.family is not None and needs_module(ctx):
+        return (
+            "The folder must hold every package of these steps with what they depend on: `gpu-bringup plan "
+            "--format packages` with the same answers writes the script that fetches them, to be run on "
+            "a machine with network.",
+        )
     components = unseen_components(ctx)
     if not components or not needs_module(ctx) or _unseen_change(ctx) is not None:
         return ()
@@ -195,7 +226,8 @@ def _source(ctx: Context) -> list[Cause]:
         for entry in open_entries:
             where = ev(f"{entry.file}:{entry.line}", "no key is named: any trusted key may sign it")
             causes.append(cause("repo-signing-key", 0.6, where))
-    pins = missing(ctx.facts, ctx.target.package.pin) if ctx.target is not None else ()
+    wants_pin = ctx.target is not None and not is_local(ctx)
+    pins = missing(ctx.facts, ctx.target.package.pin) if ctx.target and wants_pin else ()
     if pins and not isinstance(ctx.facts.packages.installed, Unknown):
         causes.append(
             cause(
@@ -372,7 +404,8 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
     if (components or repository is not None) and not refreshed:
         steps.append(refresh_step(ctx))
     branch = family.prepare_branch(target.package)
-    if needs_module(ctx) or missing(ctx.facts, target.package.pin):
+    # A folder holds what was chosen for it, and nothing is offered beside it.
+    if not is_local(ctx) and (needs_module(ctx) or missing(ctx.facts, target.package.pin)):
         steps.append(
             change_step(
                 "pin-branch",

@@ -98,6 +98,15 @@ def _trusted(ctx: Context, file: ModuleFile) -> Fact[bool]:
     return name.startswith(DISTRIBUTIONS) and not log_lines(ctx, REFUSED)
 
 
+def would_be_taken(ctx: Context, file: ModuleFile) -> Fact[bool]:
+    """Would a kernel that enforces signatures load this file?"""
+    if file.signer is None:
+        return False
+    if isinstance(file.signer, Unknown):
+        return file.signer
+    return _trusted(ctx, file)
+
+
 def _not_enforced(ctx: Context) -> RungResult:
     state = ctx.facts.secure_boot.state
     words = {

@@ -59,6 +59,9 @@ class Architecture:
     note: str = ""
     """Anything else worth knowing, in a sentence or two."""
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -104,6 +107,9 @@ class Gpu:
     """Releases later than the first one whose lists of supported boards leave it out."""
     host_arch: str = ""
     """Machine name of the only hosts that it comes in ("aarch64": Grace); empty: any."""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,9 @@ class Branch:
     """Anything else worth knowing, in a sentence or two."""
     type_certain: bool = True
     """False: the type is a guess that no source confirms."""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +284,9 @@ class DriverPackage:
     arches: tuple[str, ...] = ()
     """Machine names that it exists for, where a source tells; empty: not known."""
 
+    def __hash__(self) -> int:
+        return hash((self.id, self.version, self.package_version))
+
 
 @dataclass(frozen=True, slots=True)
 class PackageRepository:
@@ -331,6 +343,9 @@ class DistributionRelease:
     compilers: tuple[str, ...] = ()
     """Compilers that its archive has as packages ("gcc-12"); empty: not known."""
 
+    def __hash__(self) -> int:
+        return hash((self.os_id, self.version, self.name))
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -380,6 +395,9 @@ class Scenario:
     """System that the guide named ("rhel:9.4"); empty: none."""
     claims: tuple[GuideClaim, ...] = ()
     """What the guide claims of such a server, each with what holds now."""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)

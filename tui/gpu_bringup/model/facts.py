@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gpu_bringup.model.enums import BootLoader, Flavour, HeadersState, InstallMethod, SecureBoot
+from gpu_bringup.model.change import Change
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
+from gpu_bringup.model.initramfs import Initramfs
 from gpu_bringup.model.unknown import Fact, Unknown
 
 _NOT_LOOKED = Unknown("not looked at")
@@ -406,6 +408,10 @@ class Facts:
     storage: StorageFacts
     toolkit: ToolkitFacts
     log: LogFacts
+    initramfs: Fact[tuple[Initramfs, ...]] = _NOT_LOOKED
+    """One a bootable kernel; looked into only when asked (seconds)."""
+    history: Fact[tuple[Change, ...]] = _NOT_LOOKED
+    """Package changes that matter, oldest first; looked up only when asked or when layers differ."""
     recorded: bool = False
     """The host is a record: nothing can be run on it."""
 

@@ -119,10 +119,13 @@ class Assessment:
     reasons: tuple[Reason, ...]
     score: tuple[int, ...] = ()
     """Higher is better; only compared within one recommendation."""
+    blocked_by: tuple[Reason, ...] = field(init=False, repr=False, compare=False)
+    """Those of the reasons that stand against it."""
 
-    @property
-    def blocked_by(self) -> tuple[Reason, ...]:
-        return tuple(r for r in self.reasons if r.verdict is Verdict.VIOLATED and r.blocking)
+    def __post_init__(self) -> None:
+        # Asked for again and again, of every candidate of every host.
+        found = [r for r in self.reasons if r.verdict is Verdict.VIOLATED and r.blocking]
+        object.__setattr__(self, "blocked_by", tuple(found))
 
     @property
     def why_not(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.enums import InstallMethod
@@ -21,9 +22,9 @@ from gpu_bringup.rules.describe import (
     validate_answers,
 )
 from gpu_bringup.rules.fabric import fabric_kind
-from gpu_bringup.rules.kernel import PREDICTIONS, failed_here
+from gpu_bringup.rules.kernel import PREDICTIONS, certainty, failed_here
 from gpu_bringup.rules.platform import host_arch, machine
-from gpu_bringup.rules.score import score
+from gpu_bringup.rules.score import with_certainty, without_certainty
 from gpu_bringup.rules.software import choose_toolkit
 from gpu_bringup.rules.subject import Candidate, Subject, unknown, violated
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.catalogue import Catalogue, Scenario
     from gpu_bringup.model.facts import Facts
     from gpu_bringup.model.trial import BuildEvidence
-    from gpu_bringup.rules.subject import Board
+    from gpu_bringup.rules.subject import Board, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,43 +155,113 @@ def _host_notes(facts: Facts | None) -> tuple[str, ...]:
     return ()
 
 
+def _stretches() -> tuple[tuple[tuple[Rule, ...], ...], tuple[tuple[Rule, ...], ...]]:
+    """(stretches of rules that no kernel matters to, the rules of kernels after each of them)."""
+    steady: list[list[Rule]] = [[]]
+    moving: list[list[Rule]] = [[]]
+    for rule in RULES:
+        if rule in OF_KERNELS:
+            moving[-1].append(rule)
+            continue
+        if moving[-1]:
+            steady.append([])
+            moving.append([])
+        steady[-1].append(rule)
+    return tuple(map(tuple, steady)), tuple(map(tuple, moving))
+
+
+_STRETCHES = _stretches()
+
+
 def judge(subject: Subject, prepare_only: bool = False) -> list[Judged]:
     """All candidates held against all rules, best first."""
     steady = _steady(replace(subject, kernels=(), evidence=(), notes=()))
-    judged = [_judged(subject, candidate, reasons, prepare_only) for candidate, reasons in steady]
+    moving = _moving(_without_boards(subject))
+    kernels = tuple(kernel.release for kernel in subject.kernels if kernel.release)
+    judged = []
+    for mine, its in zip(steady, moving, strict=True):
+        target = replace(mine.target, kernels=kernels, prepare_only=prepare_only)
+        parts = chain.from_iterable(zip(mine.reasons, its.reasons, strict=True))
+        reasons = tuple(chain.from_iterable(parts))
+        assessment = Assessment(target, reasons, with_certainty(mine.score, its.certainty))
+        judged.append(Judged(mine.candidate, assessment, its.failed_here))
     judged.sort(key=lambda item: (item.tier, item.assessment.score), reverse=True)
     return judged
 
 
-Steady = tuple[tuple[Reason, ...] | None, ...]
-"""What each rule says, in the order of ``RULES``; None: that is up to the kernels."""
+def _without_boards(subject: Subject) -> Subject:
+    """What ``OF_KERNELS`` may look at: the same for all hosts with these kernels."""
+    return replace(
+        subject,
+        boards=(),
+        secure_boot=None,
+        frameworks=(),
+        nvswitches=None,
+        nvlink5=None,
+        notes=(),
+        arch="",
+    )
 
 
-@lru_cache(maxsize=512)
-def _steady(subject: Subject) -> tuple[tuple[Candidate, Steady], ...]:
-    """The candidates, each with what the rules say that no kernel matters to."""
-    found = candidates(subject.distribution, subject.answers, subject.catalogue)
+@dataclass(frozen=True, slots=True)
+class _Steady:
+    """What no kernel matters to."""
+
+    candidate: Candidate
+    reasons: tuple[tuple[Reason, ...], ...]
+    """One part a stretch of rules."""
+    score: tuple[int, ...]
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """What is up to the kernels."""
+
+    reasons: tuple[tuple[Reason, ...], ...]
+    """One part a stretch of rules: each comes after the same stretch of the steady ones."""
+    certainty: int
+    failed_here: bool
+
+
+@lru_cache(maxsize=1024)
+def _steady(subject: Subject) -> tuple[_Steady, ...]:
+    """The candidates with what is the same whichever kernels there are."""
     return tuple(
-        (
+        _Steady(
             candidate,
-            tuple(
-                None if rule in OF_KERNELS else tuple(rule(subject, candidate)) for rule in RULES
-            ),
+            _reasons(subject, candidate, of_kernels=False),
+            without_certainty(subject, candidate),
+            target_of(subject, candidate, prepare_only=False),
         )
-        for candidate in found
+        for candidate in _candidates(subject)
     )
 
 
-def _judged(subject: Subject, candidate: Candidate, steady: Steady, prepare_only: bool) -> Judged:
-    """One candidate held against all rules."""
-    reasons = tuple(
-        reason
-        for rule, known in zip(RULES, steady, strict=True)
-        for reason in (rule(subject, candidate) if known is None else known)
+@lru_cache(maxsize=4096)
+def _moving(subject: Subject) -> tuple[_Moving, ...]:
+    """What the kernels decide for each of the candidates."""
+    return tuple(
+        _Moving(
+            _reasons(subject, candidate, of_kernels=True),
+            certainty(subject, candidate),
+            failed_here(subject, candidate),
+        )
+        for candidate in _candidates(subject)
     )
-    target = target_of(subject, candidate, prepare_only)
-    assessment = Assessment(target, reasons, score(subject, candidate))
-    return Judged(candidate, assessment, failed_here(subject, candidate))
+
+
+def _candidates(subject: Subject) -> tuple[Candidate, ...]:
+    return candidates(subject.distribution, subject.answers, subject.catalogue)
+
+
+def _reasons(
+    subject: Subject, candidate: Candidate, *, of_kernels: bool
+) -> tuple[tuple[Reason, ...], ...]:
+    return tuple(
+        tuple(reason for rule in rules for reason in rule(subject, candidate))
+        for rules in _STRETCHES[of_kernels]
+    )
 
 
 def target_of(subject: Subject, candidate: Candidate, prepare_only: bool) -> Target:

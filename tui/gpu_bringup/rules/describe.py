@@ -21,7 +21,7 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.model.enums import Flavour, SecureBoot
 from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.rules.frameworks import entry_for
+from gpu_bringup.rules.frameworks import entry_for, framework_named
 from gpu_bringup.rules.release import target_kernel
 from gpu_bringup.rules.subject import Board, TargetKernel
 
@@ -241,7 +241,7 @@ def secure_boot_of(facts: Facts | None, answers: Answers) -> bool | None:
 def frameworks_of(answers: Answers, catalogue: Catalogue) -> tuple[Framework, ...]:
     """The framework that was named: its version, else the nearest older one on record (the rules say
     that it is), without a version the newest; none if not known."""
-    name, _, version = answers.framework.lower().partition(":")
+    name, version = framework_named(answers.framework)
     found = entry_for((f for f in catalogue.frameworks if f.id == name), version)
     return (found,) if found is not None else ()
 
@@ -272,7 +272,7 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
         )
     for name in answers.gpus:
         named_board(name, catalogue)
-    framework = answers.framework.lower().partition(":")[0]
+    framework, version = framework_named(answers.framework)
     names = {item.id for item in catalogue.frameworks}
     if answers.framework and framework not in names and _looks_like(framework, names):
         raise InputError(
@@ -280,7 +280,6 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
             place="--framework",
             hint=nearest(framework, names),
         )
-    version = answers.framework.partition(":")[2]
     if version and not re.match(r"^[vb]?\d[\w.+-]*\Z", version):
         raise InputError(
             f"{version!r} is no version of {framework}",
@@ -300,7 +299,7 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
             hint="Give it as ID:VERSION from /etc/os-release, such as debian:13.",
         )
     absent = bool(answers.os) and find_distribution(answers.os, catalogue) is None
-    if absent and (strict or _misspelt(answers.os, catalogue)):
+    if absent and (strict or misspelt_system(answers.os, catalogue)):
         known = [f"{r.os_id}:{r.version}" for r in catalogue.distributions]
         raise InputError(
             f"the system {answers.os!r} isn't known", place="--os", hint=nearest(answers.os, known)
@@ -314,8 +313,8 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
     _validate_driver(answers.driver, catalogue)
 
 
-def _misspelt(os: str, catalogue: Catalogue) -> bool:
-    """Is its name like a known one, but none? (Another version of a known one is just not known.)"""
+def misspelt_system(os: str, catalogue: Catalogue) -> bool:
+    """Is a system's name like a known one, but none? (Another version of a known one is just not known.)"""
     name = os.lower().partition(":")[0]
     known = {release.os_id for release in catalogue.distributions}
     return name not in known and _looks_like(name, known)

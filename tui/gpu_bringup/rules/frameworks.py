@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from gpu_bringup.model.target import Reason
     from gpu_bringup.rules.subject import Board
 
+_OTHER_NAMES = {
+    "llamacpp": "llama-cpp",
+    "pytorch": "torch",
+    "transformers-accelerate": "transformers",
+    "triton-inference-server": "triton",
+    "tritonserver": "triton",
+    "tensorrtllm": "tensorrt-llm",
+    "trt-llm": "tensorrt-llm",
+    "trtllm": "tensorrt-llm",
+}
+"""How people call them besides; spaces, dots, underscores and plus signs count as hyphens."""
+
 
 def entry_for(known: Iterable[Framework], version: str) -> Framework | None:
     """The entry for a version of a framework: its own, else the nearest older one; without a version
@@ -34,8 +46,18 @@ def entry_for(known: Iterable[Framework], version: str) -> Framework | None:
     return older[-1] if older else None
 
 
+def framework_named(text: str) -> tuple[str, str]:
+    """Id and version ("" if none) of a framework as people write it.
+
+    "llama.cpp:b8967" is "llama-cpp" and "b8967"; a name that isn't known stays as it is.
+    """
+    name, _, version = text.strip().lower().partition(":")
+    plain = re.sub(r"[\s_.+]+", "-", name.strip())
+    return _OTHER_NAMES.get(plain, plain), version.strip()
+
+
 def _wanted(subject: Subject) -> tuple[str, str]:
-    name, _, version = subject.answers.framework.lower().partition(":")
+    name, version = framework_named(subject.answers.framework)
     return name, version.removeprefix("v")
 
 

@@ -110,6 +110,17 @@ def score(subject: Subject, candidate: Candidate) -> tuple[int, ...]:
     return tuple(component.value(subject, candidate) for component in COMPONENTS)
 
 
+def without_certainty(subject: Subject, candidate: Candidate) -> tuple[int, ...]:
+    """The score without what the kernels say: the same for all hosts that differ in nothing else."""
+    steady = COMPONENTS[:_CERTAINTY] + COMPONENTS[_CERTAINTY + 1 :]
+    return tuple(component.value(subject, candidate) for component in steady)
+
+
+def with_certainty(values: tuple[int, ...], value: int) -> tuple[int, ...]:
+    """The score, put together from both."""
+    return (*values[:_CERTAINTY], value, *values[_CERTAINTY:])
+
+
 def without_predictions(values: tuple[int, ...]) -> tuple[int, ...]:
     """The score as if nothing were foretold about kernels."""
     return values[:_CERTAINTY] + values[_CERTAINTY + 1 :]

@@ -2,7 +2,6 @@
 # Take files out of the way that no package owns, without losing one: each is kept, and named.
 #
 #   move-aside.sh files PATH...            move these files into the store
-#   move-aside.sh lines PATH NUMBER...     switch these lines of a file off (they become comments)
 #   move-aside.sh library-folder FOLDER    take a folder out of the linker's search (ld.so.conf.d)
 #   move-aside.sh back PATH...             put back what was kept of these last
 #
@@ -20,7 +19,7 @@ fail() {
     exit "${2:-1}"
 }
 
-[ $# -ge 2 ] || fail 'usage: move-aside.sh files|lines|library-folder|back PATH...' 2
+[ $# -ge 2 ] || fail 'usage: move-aside.sh files|library-folder|back PATH...' 2
 
 # The package that owns a file; a merged /usr is known to dpkg under the other name.
 owner() {
@@ -59,24 +58,6 @@ files)
         printf 'move-aside: moved %s to %s; to put it back: mv %s %s\n' "$path" "$kept" "$kept" "$path"
     done
     ;;
-lines)
-    path=$2
-    shift 2
-    [ $# -ge 1 ] || fail 'usage: move-aside.sh lines PATH NUMBER...' 2
-    [ -f "$path" ] || fail "$path is no file"
-    refuse_owned "$path"
-    kept_name "$path"
-    edit=
-    for number; do
-        case $number in *[!0-9]* | '') fail "\"$number\" is no line number" 2 ;; esac
-        edit="$edit${number}s/^/# switched off by gpu-bringup: /;"
-    done
-    cp -p "$path" "$kept"
-    sed "$edit" "$kept" >"$path"
-    printf 'move-aside: switched off in %s:\n' "$path"
-    sed -n 's/^# switched off by gpu-bringup: /    /p' "$path"
-    printf 'move-aside: the file as it was is kept; to put it back: cp -p %s %s\n' "$kept" "$path"
-    ;;
 library-folder)
     folder=${2%/}
     changed=
@@ -107,5 +88,5 @@ back)
         printf 'move-aside: put %s back\n' "$path"
     done
     ;;
-*) fail "\"$1\" is not one of files, lines, library-folder, back" 2 ;;
+*) fail "\"$1\" is not one of files, library-folder, back" 2 ;;
 esac

@@ -33,6 +33,8 @@ class FakeHost:
     vanishing: Sequence[str] = ()
     certificate_files: Mapping[str, tuple[Certificate, ...]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """ "KIND PATH" -> what that file says."""
     log: Fact[str] = UNRECORDED
     nvml_answer: Fact[dict[str, Any] | None] = UNRECORDED
     cuda_answer: Fact[dict[str, Any] | None] = UNRECORDED

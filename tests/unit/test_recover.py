@@ -83,12 +83,13 @@ def upgraded(**kernel_facts):
 def stale(**changes):
     """Libraries and module on disk are new, an old module is loaded."""
     facts = make.healthy()
-    return replace(
-        facts, modules=replace(facts.modules, loaded_version="550.54.15"), **changes
-    )
+    return replace(facts, modules=replace(facts.modules, loaded_version="550.54.15"), **changes)
 
 
-def found(facts, in_use=InUse(())):
+NOBODY = InUse(())
+
+
+def found(facts, in_use=NOBODY):
     ctx = make.context(facts)
     report = climb(ctx)
     return ways(ctx, report, make_plan(ctx, report), in_use)
@@ -368,6 +369,8 @@ def test_the_boot_menu_gives_the_path_through_its_submenus():
     found_ = grub.choices(grub.parse_menu(MENU))
     assert [item.release for item in found_] == [NEW, make.KERNEL]
     assert found_[1].id == "gnulinux-advanced-0f>gnulinux-6.12.107+deb13-amd64-advanced-0f"
-    assert found_[1].title.startswith("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with")
+    assert found_[1].title.startswith(
+        "Advanced options for Debian GNU/Linux>Debian GNU/Linux, with"
+    )
     assert not grub.default_is_saved(MENU)
     assert grub.default_is_saved(MENU.replace('default="0"', 'default="${saved_entry}"'))

@@ -15,7 +15,7 @@ from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.target import DriverChoice, Reason, Target, Verdict
 from gpu_bringup.recommend import recommend
 from gpu_bringup.rules.cuda import compatibility, newest_update, toolkit_of
-from gpu_bringup.rules.frameworks import entry_for
+from gpu_bringup.rules.frameworks import entry_for, framework_named
 from gpu_bringup.rules.images import choose_image
 from gpu_bringup.rules.subject import Board
 
@@ -192,3 +192,17 @@ def test_boards_bound_the_base_image_too() -> None:
     assert ultra.image is not None and ultra.image.cuda == "13.0"
     assert all(item.cuda in ("12.9", "13.0") for item in ultra.alternatives)
     assert "which fulfils it" in ultra.require
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("llama.cpp:b8967", ("llama-cpp", "b8967")),
+        ("Transformers+Accelerate", ("transformers", "")),
+        ("TRT-LLM", ("tensorrt-llm", "")),
+        ("vLLM:0.33.0", ("vllm", "0.33.0")),
+        ("something-else", ("something-else", "")),
+    ],
+)
+def test_frameworks_go_by_the_names_that_people_use(said: str, meant: tuple[str, str]) -> None:
+    assert framework_named(said) == meant

@@ -87,6 +87,11 @@ def _wish() -> argparse.ArgumentParser:
     return wish
 
 
+PLAN_FORMS = (
+    "text", "json", "shell", "markdown", "ansible", "gpu-operator", "container", "packages",
+)  # fmt: skip
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     common, as_json, wish = _common(), _json(), _wish()
@@ -111,6 +116,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument(
         "--deep", action="store_true", help="let every GPU prove itself (seconds each)"
+    )
+    sides = check.add_mutually_exclusive_group()
+    sides.add_argument(
+        "--next-boot",
+        action="store_true",
+        help="will the driver work after the next boot? each kernel, one verdict (0: yes)",
+    )
+    sides.add_argument(
+        "--ledger",
+        action="store_true",
+        help="every version that must agree, and which package change moved it (0: all agree)",
+    )
+    check.add_argument(
+        "--decide",
+        action="store_true",
+        help="where two causes remain, run the one read-only command that decides",
     )
     recommend = add("recommend", "which kernel, driver, modules and CUDA, and why", as_json, wish)
     recommend.add_argument(
@@ -142,9 +163,9 @@ def build_parser() -> argparse.ArgumentParser:
     plan = add("plan", "the steps that would be taken", as_json, wish)
     plan.add_argument(
         "--format",
-        choices=("text", "json", "shell", "markdown", "ansible", "gpu-operator", "container"),
+        choices=PLAN_FORMS,
         default="text",
-        help="how to write the plan (default: text)",
+        help="how to write the plan (default: text); packages: a script that fetches what it installs",
     )
     plan.add_argument("-o", "--output", type=_path, metavar="FILE", help="write to this file")
     apply = add("apply", "take the steps (the same engine as the wizard, no screen)", as_json, wish)
@@ -175,6 +196,8 @@ def build_parser() -> argparse.ArgumentParser:
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")
+    hooks = add("hooks", "say after each upgrade and at login when the next boot lacks its driver")
+    hooks.add_argument("action", choices=("install", "remove", "status"), help="what to do")
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
     actions = profiles.add_subparsers(dest="action", metavar="list|show|validate", required=True)
 

@@ -6,7 +6,7 @@ asks; what takes time reports through a callback.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gpu_bringup.explain.finding import Explanation
     from gpu_bringup.hosts.base import Host
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.ladder.decide import Decider
+    from gpu_bringup.ladder.ledger import Ledger
     from gpu_bringup.model.advice import Advice, NoEffect
     from gpu_bringup.model.answers import Answers
     from gpu_bringup.model.catalogue import Catalogue
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Command, Plan
     from gpu_bringup.model.target import Recommendation, Target
     from gpu_bringup.model.trial import BuildEvidence, TrialEvent
+    from gpu_bringup.next_boot import NextBoot
     from gpu_bringup.recommend.change import Change
     from gpu_bringup.recommend.pins import Pinned
     from gpu_bringup.recommend.table import Table
@@ -103,11 +106,23 @@ def open_host(record: Path | None = None) -> Host:
     return LocalHost()
 
 
-def observe(host: Host, *, deep: bool = False, done: ObserverDone | None = None) -> Facts:
-    """Find everything out. ``deep`` also runs the tests on the GPUs (seconds each)."""
+def observe(
+    host: Host,
+    *,
+    deep: bool = False,
+    done: ObserverDone | None = None,
+    only: Collection[str] | None = None,
+) -> Facts:
+    """Find everything out.
+
+    Args:
+        deep: also run the tests on the GPUs (seconds each).
+        only: the observers to ask; what the others would tell is Unknown then. ``recommend`` looks
+            at what ``gpu_bringup.recommend.LOOKS_AT`` names, and at nothing else.
+    """
     from gpu_bringup.facts.collect import collect
 
-    return collect(host, deep=deep, done=done)
+    return collect(host, deep=deep, done=done, only=only)
 
 
 def described(answers: Answers, catalogue: Catalogue) -> Facts:
@@ -252,11 +267,48 @@ def situation(
     host: Host | None, facts: Facts, catalogue: Catalogue, recommendation: Recommendation
 ) -> Situation:
     """Ladder and plan for a recommendation that was made (and perhaps proven) before."""
+    from gpu_bringup.facts.deeper import culprit_wanted, with_history
+
     target = recommendation.chosen.target if recommendation.chosen else None
     ctx = context(host, facts, catalogue, target)
     report = check(ctx)
+    if host is not None and culprit_wanted(report, facts):
+        facts = with_history(host, facts)
+        ctx = replace(ctx, facts=facts)
+        report = check(ctx)
     chosen = with_sizes(plan(ctx, report), recommendation.sizes)
+    if host is not None and facts.modules.loaded_version is None:
+        chosen = _idle(chosen)
     return Situation(facts, ctx, report, chosen, recommendation)
+
+
+def look_deeper(host: Host, facts: Facts) -> Facts:
+    """The facts with what costs too much for a plain look: package history, each initramfs."""
+    from gpu_bringup.facts.deeper import with_history, with_initramfs
+
+    return with_history(host, with_initramfs(host, facts))
+
+
+def next_boot(host: Host | None, facts: Facts, catalogue: Catalogue) -> NextBoot:
+    """Will the driver work after the next boot? Reads each bootable kernel's initramfs."""
+    from gpu_bringup.facts.deeper import with_initramfs
+    from gpu_bringup.next_boot import next_boot as judge
+
+    seen = facts if host is None else with_initramfs(host, facts)
+    return judge(context(None, seen, catalogue))
+
+
+def ledger(host: Host | None, facts: Facts, catalogue: Catalogue) -> Ledger:
+    """Every component that must agree, and the package transaction that last changed it."""
+    from gpu_bringup.ladder.ledger import ledger as list_all
+
+    return list_all(context(None, look_deeper(host, facts) if host else facts, catalogue))
+
+
+def _idle(chosen: Plan) -> Plan:
+    """The plan for a host on which no driver is loaded: no GPU work runs that could be stopped."""
+    steps = tuple(replace(step, stops_workloads=False) for step in chosen.steps)
+    return replace(chosen, steps=steps)
 
 
 def with_sizes(chosen: Plan, sizes: tuple[tuple[str, int, int], ...]) -> Plan:
@@ -389,6 +441,51 @@ def installs_driver(plan: Plan) -> bool:
     return any(step.rung == "module" and step.commands for step in plan.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one command was asked, and what it settled."""
+
+    asked: Decider
+    answered: bool
+    """The host gave an answer (a record may not hold it)."""
+    output: str
+    cause: str
+    """The cause that it named; empty: it did not decide."""
+    report: LadderReport
+
+    def to_json(self) -> dict[str, object]:
+        """The additive ``decided`` part of ``check --decide --json``."""
+        return {
+            "argv": list(self.asked.argv),
+            "between": list(self.asked.between),
+            "answered": self.answered,
+            "cause": self.cause or None,
+        }
+
+
+def would_decide(found: Situation) -> Decider | None:
+    """The one read-only command that would settle what the facts leave open; None: nothing is open."""
+    from gpu_bringup.ladder.decide import decider
+
+    return decider(found.context, found.report)
+
+
+def decide(host: Host, found: Situation) -> Decision | None:
+    """Ask that command through the host (it changes nothing) and judge again."""
+    from gpu_bringup.ladder.decide import decided
+    from gpu_bringup.model.unknown import Unknown
+
+    asked = would_decide(found)
+    if asked is None:
+        return None
+    answer = host.run(asked.argv, timeout=20.0)
+    if isinstance(answer, Unknown) or answer.missing or answer.timed_out:
+        return Decision(asked, False, "", "", found.report)
+    cause, line = asked.judge(answer.exit, answer.output)
+    report = decided(found.report, asked, cause, line) if cause else found.report
+    return Decision(asked, True, answer.output, cause, report)
+
+
 def recovery(host: Host | None, found: Situation) -> Recovery:
     """The ways on from a broken host, numbered; looks at what runs on its GPUs, changes nothing."""
     from gpu_bringup.facts.in_use import observe as who
@@ -399,6 +496,16 @@ def recovery(host: Host | None, found: Situation) -> Recovery:
     nobody = InUse(Unknown("this host is only described"))
     used = who(host) if host is not None else nobody
     return ways(found.context, found.report, found.plan, used)
+
+
+def recovery_of_known(host: Host | None, found: Situation) -> Recovery | None:
+    """The ways on where a host that had a driver is broken; None: healthy, or never set up."""
+    from gpu_bringup.recover.ways import had_driver
+
+    broken = found.report.verdict == "broken" and not found.report.fresh
+    if not broken or not had_driver(found.context):
+        return None
+    return recovery(host, found)
 
 
 def way_plan(recovery: Recovery, way: Way, drain: Drain) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
-from gpu_bringup.ladder import libraries, packages
+from gpu_bringup.ladder import libraries, packages, platform
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
 from gpu_bringup.ladder.view import later
@@ -31,7 +31,7 @@ def _doesnt_hold(report: LadderReport) -> tuple[RungResult, ...]:
 def _nowhere_to_work(ctx: Context, report: LadderReport) -> bool:
     """Would any step be in vain or unsafe: no place for a driver, no GPU and none planned?"""
     broken = {result.id: result for result in _doesnt_hold(report)}
-    if "platform" in broken:
+    if "platform" in broken and not platform.repair(ctx):
         return True
     gpu = broken.get("gpu")
     return gpu is not None and any(item.cause == "no-gpu-found" for item in gpu.causes)
@@ -260,6 +260,9 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     if _nowhere_to_work(ctx, report):
         return Plan(target, (), _blocked(ctx, report, ()), first_boot)
     bad = {result.id for result in _doesnt_hold(report)}
+    if "packages" in bad and packages.held_in_the_way(ctx):
+        # What is released for the new driver is held anew.
+        bad |= {"guard"}
     if _no_driver_chosen(ctx, report):
         bad &= {"packages"}
     steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))

@@ -18,6 +18,7 @@ from gpu_bringup.errors import HostError, RunLockedError
 from gpu_bringup.families.detect import family_for
 from gpu_bringup.families.scratches import scratch_for
 from gpu_bringup.families.source_files import read_source_files
+from gpu_bringup.model.answers import SourceKind
 from gpu_bringup.model.enums import HeadersState
 from gpu_bringup.model.target import Assessment, Reason, Recommendation, Verdict
 from gpu_bringup.model.trial import BuildEvidence, TrialEvent
@@ -86,7 +87,8 @@ def prove_candidates(
 ) -> Recommendation:
     """See ``engine.prove``."""
     family = None if isinstance(facts.os, Unknown) else family_for(facts.os)
-    if family is None:
+    if family is None or answers.source is SourceKind.LOCAL:
+        # A server without network: its folder is read by the plan's own commands alone.
         return recommendation
     order = proving_order(facts, answers, catalogue, evidence_store.load_evidence(state_folder()))
     if not order:

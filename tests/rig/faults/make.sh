@@ -78,29 +78,30 @@ make_build_fails() {
 }
 
 make_dpkg_killed() {
-    local root=$layer/root
     unhold
     run dkms remove -m nvidia -v "$DRIVER" --all
+    # A session of its own, so that dkms and make die with it, as in a power cut.
     # shellcheck disable=SC2016  # the inner shell expands
     run bash -c '
         dpkg --unpack "$1"
-        dpkg --configure -a &
+        setsid dpkg --configure -a &
         installer=$!
         for _ in $(seq 600); do
             [ -n "$(ls -d /var/lib/dkms/nvidia/*/build 2>/dev/null)" ] && break
             sleep 0.1
         done
-        kill -9 "$installer"
-        sleep 0.2
-        pkill -9 -P "$$" || true
-    ' _ "$REPOSITORY/nvidia-kernel-open-dkms_$DRIVER-1_amd64.deb" || true
-    grep -A3 '^Package: nvidia-kernel-open-dkms$' "$root/var/lib/dpkg/status" | grep 'half-configured'
+        kill -9 -- "-$installer"
+    ' _ "$REPOSITORY/nvidia-kernel-open-dkms_$DRIVER-1_amd64.deb"
+    sleep 1
+    run dpkg-query -W -f '${Status}' nvidia-kernel-open-dkms | grep half-configured
 }
 
 make_source_removed() {
     run dkms remove -m nvidia -v "$DRIVER" -k "$newest"
     rm -rf "$layer/root/usr/src/nvidia-$DRIVER"
-    ! run dkms autoinstall -k "$newest"
+    # dkms complains of the missing source, and ends with 0.
+    run dkms autoinstall -k "$newest" || true
+    ! ls "$layer/root$(modules_of "$newest")"/nvidia.ko*
 }
 
 make_held_in_the_way() {
@@ -187,7 +188,7 @@ make_nouveau_in_initramfs() {
     run update-initramfs -u -k "$newest"
     # The file is written, the image is forgotten.
     run cp /srv/gpu-bringup-nouveau.conf "$file"
-    run lsinitramfs "/boot/initrd.img-$newest" | grep -q nouveau.ko
+    run lsinitramfs "/boot/initrd.img-$newest" | grep nouveau.ko
 }
 
 make_nvidia_blacklisted() {
@@ -200,10 +201,10 @@ after_nvidia_blacklisted() {
     moved blacklist-nvidia.conf
 }
 
-# moved NAME: a file of that name was moved aside, not removed, and the run named it.
+# moved NAME: a file of that name is kept elsewhere, not removed, and the run named it.
 moved() {
-    find "$layer/root/var/lib/gpu-bringup" -name "*$1*" | grep . >/dev/null ||
-        { echo "$1 was not kept"; return 1; }
+    find "$layer/root/var/lib/gpu-bringup" "$layer/root/etc/modprobe.d" ! -name "$1" -name "*$1*" |
+        grep . >/dev/null || { echo "$1 was not kept"; return 1; }
     grep -q "$1" "$cache/$(basename "$layer").apply" || { echo "$1 was not named"; return 1; }
 }
 
@@ -247,7 +248,7 @@ make_module_wrong_key() {
         run "/lib/modules/$newest/build/scripts/sign-file" sha256 /srv/other.key /srv/other.der "$plain"
     done
     run depmod -a "$newest"
-    run modinfo -F signer "$(modules_of "$newest")/nvidia.ko" | grep -q "another server"
+    run modinfo -F signer "$(modules_of "$newest")/nvidia.ko" | grep "another server"
 }
 
 make_initramfs_old_module() {
@@ -259,7 +260,7 @@ make_initramfs_old_module() {
     sleep 1
     drivers "$DRIVER" "${set[@]}"
     hold
-    run lsinitramfs "/boot/initrd.img-$newest" | grep -q 'dkms/nvidia.ko'
+    run lsinitramfs "/boot/initrd.img-$newest" | grep 'dkms/nvidia.ko'
 }
 
 make_libcuda_stub() {
@@ -269,7 +270,8 @@ make_libcuda_stub() {
     ln -s libcuda.so "$folder/libcuda.so.1"
     printf '/usr/local/cuda/lib64/stubs\n' >"$layer/root/etc/ld.so.conf.d/000-cuda.conf"
     run ldconfig
-    run ldconfig -p | grep libcuda.so.1 | head -n 1 | grep stubs
+    run ldconfig -p >"$layer/libraries"
+    grep -m 1 libcuda.so.1 "$layer/libraries" | grep stubs
 }
 
 after_libcuda_stub() { moved 000-cuda.conf; }
@@ -295,13 +297,11 @@ make_key_missing() {
 make_module_newer() {
     unhold
     drivers "$OLDER" libcuda1 libnvidia-ml1 nvidia-driver-cuda
-    hold
 }
 
 make_module_older() {
     unhold
     drivers "$OLDER" nvidia-kernel-open-dkms
-    hold
 }
 
 make_other_flavour() {
@@ -313,5 +313,5 @@ make_other_flavour() {
     run cp "$build/nvidia.ko" "$(modules_of "$newest")/nvidia.ko"
     run depmod -a "$newest"
     apt purge "linux-headers-$cloud"
-    run modinfo -F vermagic "$(modules_of "$newest")/nvidia.ko" | grep -q cloud
+    run modinfo -F vermagic "$(modules_of "$newest")/nvidia.ko" | grep cloud
 }

@@ -29,14 +29,44 @@ MARKS = {
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, judge, print; exit status 0 healthy, 1 broken or unknown, 3 only a reboot is missing."""
+    if getattr(arguments, "next_boot", False) or getattr(arguments, "ledger", False):
+        from gpu_bringup.commands.boot_text import run_asked
+
+        return run_asked(arguments)
     asked = look(arguments, deep=getattr(arguments, "deep", False))
     situation = engine.examine(asked.host, asked.facts, asked.answers, asked.catalogue)
     report, plan = situation.report, situation.plan
+    decision = None
+    if getattr(arguments, "decide", False) and asked.host is not None:
+        decision = engine.decide(asked.host, situation)
+        report = decision.report if decision is not None else report
     if getattr(arguments, "json", False):
-        print_json(report_json(asked, report, plan))
+        extra = {"decided": decision.to_json()} if decision is not None else {}
+        print_json({**report_json(asked, report, plan), **extra})
     else:
         print_report(asked, report, plan, deep=getattr(arguments, "deep", False))
+        _print_decision(situation, decision)
     return exit_status(report, plan)
+
+
+def _print_decision(situation: engine.Situation, decision: engine.Decision | None) -> None:
+    """What would decide between the causes that remain, or what it has decided."""
+    if decision is None:
+        asked = engine.would_decide(situation)
+        if asked is not None:
+            show()
+            show(wrap(f"More than one cause fits. What decides: {asked.why}."))
+            show(f"  {'# ' if asked.root else ''}{' '.join(asked.argv)}")
+            show("  gpu-bringup check --decide   asks it (it changes nothing) and judges again")
+        return
+    command = " ".join(decision.asked.argv)
+    show()
+    if not decision.answered:
+        show(wrap(f"What would decide could not be asked here: {command}"))
+    elif not decision.cause:
+        show(wrap(f"It was asked, and did not decide: {command}"))
+    else:
+        show(wrap(f"Decided by: {command}"))
 
 
 def exit_status(report: LadderReport, plan: Plan) -> int:
@@ -68,8 +98,12 @@ def report_json(asked: Asked, report: LadderReport, plan: Plan) -> dict[str, obj
     }
 
 
-def _rung_line(rung: RungResult, title: str) -> str:
-    word, colour = MARKS[rung.state]
+NOT_YET = ("not yet", "yellow")
+"""Nothing is broken there: it only isn't set up."""
+
+
+def _rung_line(rung: RungResult, title: str, not_yet: bool = False) -> str:
+    word, colour = NOT_YET if not_yet else MARKS[rung.state]
     return f"  {title:<25} {paint(f'{word:<9}', colour)} {rung.summary}"
 
 
@@ -77,7 +111,7 @@ def print_ladder(report: LadderReport) -> None:
     """The ladder, lowest rung first, a line each."""
     titles = {rung.id: rung.title for rung in RUNGS}
     for rung in report.rungs:
-        show(_rung_line(rung, titles[rung.id]))
+        show(_rung_line(rung, titles[rung.id], report.not_yet(rung)))
 
 
 def _print_root_cause(root: RungResult) -> None:
@@ -117,10 +151,15 @@ def print_report(asked: Asked, report: LadderReport, plan: Plan, *, deep: bool =
     if root is None:
         show(paint("Not known to be healthy: some layers could not be looked at.", "cyan", "bold"))
         return
-    _print_root_cause(root)
+    if report.fresh and report.not_yet(root):
+        show(paint("Not set up yet: no NVIDIA driver was ever installed here.", "yellow", "bold"))
+        show(wrap(f"Set-up starts with: {root.summary}.", 2))
+    else:
+        _print_root_cause(root)
     show()
     if plan.steps:
-        show(paint(f"What would mend it ({len(plan.steps)} steps):", "bold"))
+        what = "What sets it up" if report.fresh and report.not_yet(root) else "What would mend it"
+        show(paint(f"{what} ({len(plan.steps)} steps):", "bold"))
         for number, step in enumerate(plan.steps, 1):
             show(wrap(f"{number}. {step.title}", 2))
         show()

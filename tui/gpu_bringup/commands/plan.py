@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
+from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.commands.output import clean, print_json, say, usable_output
 from gpu_bringup.commands.wish import look, refuse_absent_kernel
 from gpu_bringup.errors import ExitCode, HostError, RefusedError
@@ -15,6 +16,7 @@ from gpu_bringup.export.kubernetes import gpu_operator_values
 from gpu_bringup.export.node import node_of
 from gpu_bringup.export.plans import export, refuse_credentials
 from gpu_bringup.model.target import Verdict
+from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +79,28 @@ def _container(situation: Situation, asked: Asked) -> str:
     return container_file(_target(situation), asked.catalogue)
 
 
-_DOCUMENTS = {"gpu-operator": _gpu_operator, "container": _container}
+def _packages(situation: Situation, asked: Asked) -> str:
+    from gpu_bringup.export.packages import packages_script
+
+    system, family = asked.facts.os, situation.context.family
+    if isinstance(system, Unknown) or family is None:
+        raise RefusedError(
+            "this host's distribution isn't known, and with it how packages are fetched",
+            meaning="Nothing was written and nothing was changed.",
+            hint="Describe the host: --os debian:13",
+        )
+    release = distribution(asked.catalogue, system.id, system.version)
+    return packages_script(
+        situation.plan,
+        _target(situation),
+        asked.catalogue,
+        family.manager.name,
+        system,
+        release.nvidia_distro if release is not None else "",
+    )
+
+
+_DOCUMENTS = {"gpu-operator": _gpu_operator, "container": _container, "packages": _packages}
 """Forms that are made from target and node, not from the plan's steps."""
 
 

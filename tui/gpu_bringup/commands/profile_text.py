@@ -90,8 +90,9 @@ def show_difference(scenario: Scenario | None) -> None:
     show(paint("What the selection guide of 2024-25 named", "bold"))
     show(wrap(f"{'named':<6} {scenario.guide}", 2))
     show(wrap(f"{'now':<6} {scenario.guide_difference}", 2))
-    pins = scenario.guide_driver and "; recommend --pin guide judges it"
-    show(f"  claim by claim: gpu-bringup profiles show {scenario.id}{pins}")
+    show(f"  claim by claim: gpu-bringup profiles show {scenario.id}")
+    if scenario.guide_driver:
+        show("  judged for this host: gpu-bringup recommend --pin guide")
 
 
 def show_guide(catalogue: Catalogue, documents: str) -> None:

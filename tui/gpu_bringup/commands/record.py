@@ -22,7 +22,9 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = getattr(arguments, "output", None)
     usable_output(output)
     host = RecordingHost(engine.open_host(getattr(arguments, "host", None)))
-    engine.observe(host)
+    facts = engine.observe(host)
+    # What `check --next-boot` and `check --ledger` ask, so that the record can answer it as well.
+    engine.look_deeper(host, facts)
     record = host.record()
     if output is None or str(output) == "-":
         json.dump(record, sys.stdout, indent=1, sort_keys=True)

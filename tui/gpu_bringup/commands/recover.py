@@ -64,7 +64,7 @@ def _document(report: LadderReport, recovery: Recovery) -> dict[str, object]:
     root = report.root_cause
     first = root.causes[0] if root is not None and root.causes else None
     ways = recovery.to_json()
-    for item, way in zip(ways["ways"], recovery.ways):
+    for item, way in zip(ways["ways"], recovery.ways, strict=True):
         item["steps"] = shown_plan(way.plan)["steps"]
     return {
         "schema": 1,
@@ -155,6 +155,9 @@ def _print(asked: Asked, report: LadderReport, recovery: Recovery) -> None:
 def _print_cause(report: LadderReport) -> None:
     root = report.root_cause
     assert root is not None
+    if report.fresh and report.not_yet(root):
+        show("No driver was ever installed here: this is a server to set up, not to recover.")
+        return
     title = next(rung.title for rung in RUNGS if rung.id == root.id)
     show()
     show(paint(f"Root cause: {title}", "bold", "red"))

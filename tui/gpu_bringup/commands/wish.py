@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def answers_from(arguments: argparse.Namespace) -> Answers:
         driver=getattr(arguments, "driver", None) or "",
         flavour=getattr(arguments, "flavour", None) or "",
         today=day,
-        local_packages=packages or "",
+        local_packages=os.path.abspath(packages) if packages else "",
     )
 
 
@@ -138,4 +139,7 @@ def look(arguments: argparse.Namespace, *, deep: bool = False) -> Asked:
     validate_answers(answers, catalogue)
     if record is None and answers.local_packages:
         _check_packages(Path(answers.local_packages))
+    if answers.local_packages:
+        listed = host.list_dir(answers.local_packages)
+        answers = replace(answers, local_files=listed if isinstance(listed, tuple) else None)
     return Asked(host, engine.observe(host, deep=deep), answers, catalogue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gpu_bringup.model.unknown import Fact, Unknown
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
 
 Group = TypeVar("Group")
+
+_NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]+|\d+)")
 
 
 def line(host: Host, path: str, *, limit: int = 4096) -> Fact[str | None]:
@@ -39,7 +42,7 @@ def number(host: Host, path: str) -> Fact[int]:
         return answer
     if answer is None:
         return Unknown(f"{path} does not exist")
-    match = re.fullmatch(r"-?(0[xX][0-9a-fA-F]+|\d+)", answer)
+    match = _NUMBER.fullmatch(answer)
     return (
         int(answer, 0 if "x" in answer.lower() else 10)
         if match
@@ -73,6 +76,7 @@ def any_exists(host: Host, *paths: str) -> Fact[bool]:
     return unknown if unknown is not None else False
 
 
+@lru_cache(maxsize=64)
 def all_unknown(group: type[Group], reason: str) -> Group:
     """A group of facts in which everything that can be unknown is, for one reason."""
     values: dict[str, Any] = {}

@@ -14,6 +14,8 @@ from gpu_bringup.model.versions import compare_debian
 
 @dataclass(frozen=True, slots=True)
 class BootEntry:
+    """One entry of the Boot Loader Specification."""
+
     id: str
     """File name without .conf (or .efi)."""
     title: str

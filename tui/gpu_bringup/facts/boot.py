@@ -21,6 +21,8 @@ _SYSTEM_PARTITIONS = ("/efi", "/boot/efi", "/boot")
 
 @dataclass(frozen=True, slots=True)
 class BootFacts:
+    """What the boot loader boots, now and next."""
+
     loader: Fact[BootLoader]
     default: Fact[str]
     """Kernel release that boots when nobody chooses."""

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.facts import (
@@ -23,6 +24,7 @@ from gpu_bringup.facts import (
     modules,
     nvml,
     os_release,
+    outdated_images,
     packages,
     pci,
     platform,
@@ -52,7 +54,7 @@ from gpu_bringup.model.gpu_facts import CudaFacts
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from gpu_bringup.hosts.base import Host
 
@@ -77,6 +79,8 @@ _UNEXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Observer:
+    """One way of looking at a host."""
+
     name: str
     look: Callable[[Host, Known], Any]
     group: type[Any] | None = None
@@ -88,8 +92,9 @@ class Observer:
         return Unknown(reason) if self.group is None else all_unknown(self.group, reason)
 
 
+@lru_cache(maxsize=2)
 def observers(deep: bool) -> tuple[Observer, ...]:
-    """Every observer, the slow ones first."""
+    """Every observer, the slow ones first; none before those that it needs."""
     return (
         # The probes are processes of their own: they go first, and the rest runs beside them.
         Observer("nvml", lambda host, _: nvml.observe(host)),
@@ -139,6 +144,11 @@ def observers(deep: bool) -> tuple[Observer, ...]:
             ("packages",),
         ),
         Observer(
+            "outdated-images",
+            lambda host, known: outdated_images.observe(host, known["kernels"], known["modules"]),
+            needs=("kernels", "modules"),
+        ),
+        Observer(
             "traces",
             lambda host, known: method.observe(host, known["packages"]),
             method.Traces,
@@ -166,13 +176,11 @@ def _look(
 def run_in_turn(
     host: Host, chosen: tuple[Observer, ...], done: Callable[[str, float], None] | None = None
 ) -> Known:
-    """Run the observers one after another: a record never keeps anybody waiting."""
+    """Run the observers one after another, in the order in which they stand: a record never keeps
+    anybody waiting."""
     start = time.monotonic()
     known: Known = {}
-    waiting = list(chosen)
-    while waiting:
-        observer = next(item for item in waiting if all(need in known for need in item.needs))
-        waiting.remove(observer)
+    for observer in chosen:
         known[observer.name] = _looked(observer, host, known)
         if done is not None:
             done(observer.name, time.monotonic() - start)
@@ -224,6 +232,17 @@ def run_all(
     return known
 
 
+def _wanted(every: tuple[Observer, ...], only: Collection[str] | None) -> tuple[Observer, ...]:
+    """Those that are named and those that they need, in the order of all."""
+    if only is None:
+        return every
+    names = set(only)
+    for observer in reversed(every):
+        if observer.name in names:
+            names.update(observer.needs)
+    return tuple(observer for observer in every if observer.name in names)
+
+
 def _vgpu(found: PlatformFacts, known: Known) -> PlatformFacts:
     answered = known["nvml"]
     if answered is None or isinstance(answered, Unknown) or found.cpu_vgpu_guest is False:
@@ -249,6 +268,7 @@ def collect(
     deep: bool = False,
     done: Callable[[str, float], None] | None = None,
     deadline: float | None = None,
+    only: Collection[str] | None = None,
 ) -> Facts:
     """Find everything out about a host.
 
@@ -257,12 +277,20 @@ def collect(
         deep: also run the tests on the GPUs (seconds each).
         done: called as each observer finishes, with its name and the seconds since the start.
         deadline: seconds after which what is still missing becomes Unknown.
+        only: names of the observers that are wanted, with those that they need; what the others would
+            tell is Unknown. None: all of them.
     """
+    from gpu_bringup.facts import initramfs
+
     limit = deadline if deadline is not None else DEADLINE_DEEP if deep else DEADLINE
+    chosen = _wanted(observers(deep), only)
     if host.kind == "recorded" and deadline is None:
-        known = run_in_turn(host, observers(deep), done)
+        known = run_in_turn(host, chosen, done)
     else:
-        known = run_all(host, observers(deep), limit, done)
+        known = run_all(host, chosen, limit, done)
+    for observer in observers(deep):
+        if observer.name not in known:
+            known[observer.name] = observer.unknown("not looked at")
     return Facts(
         os=known["os"],
         platform=_vgpu(known["platform"], known),
@@ -280,5 +308,7 @@ def collect(
         storage=known["storage"],
         toolkit=known["toolkit"],
         log=known["log"],
+        outdated_images=known["outdated-images"],
+        initramfs=initramfs.observe(host, known["kernels"]) if deep else Unknown("not looked at"),
         recorded=host.kind == "recorded",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gpu_bringup.model.facts import Package
 
@@ -29,6 +30,7 @@ _STATE = {
     "installed": "i",
 }
 _FIELD = re.compile(r"(?m)^(Package|Status|Version): (.*)$")
+_ABBREVIATION = re.compile(r"[uihrp][cHUFWti]R?")
 _UNFINISHED = "HUFWt"
 
 
@@ -60,6 +62,7 @@ def parse_status(text: str) -> tuple[Package, ...]:
     return tuple(packages.values())
 
 
+@lru_cache(maxsize=64)
 def parse_query(text: str) -> tuple[Package, ...]:
     """Lines "ii |name|version" of ``QUERY``; packages that were never installed are left out."""
     packages: dict[str, Package] = {}
@@ -68,7 +71,7 @@ def parse_query(text: str) -> tuple[Package, ...]:
         if len(parts) != 3:
             continue
         status, name, version = parts[0].rstrip(), parts[1].strip(), parts[2].strip()
-        if re.fullmatch(r"[uihrp][cHUFWti]R?", status) and name:
+        if name and _ABBREVIATION.fullmatch(status):
             packages[name] = Package(name, version, status)
     return tuple(packages.values())
 

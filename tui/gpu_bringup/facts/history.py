@@ -19,15 +19,13 @@ _ROTATED = 12
 """Rotated files of a log that are read: a year of them with Debian's logrotate."""
 _DNF = ("/var/lib/dnf/history.sqlite", "/usr/lib/sysimage/libdnf5/transaction_history.sqlite")
 
+
 def _read(host: Host, path: str) -> Fact[str | None]:
     if not path.endswith((".gz", ".xz", ".zst")):
         return host.read_text(path, limit=_LIMIT)
-    program = {"gz": "gzip", "xz": "xz", "zst": "zstd"}[path.rsplit(".", 1)[-1]]
-    answer = host.run((program, "-dcq", path), timeout=10.0)
-    if isinstance(answer, Unknown):
-        return answer
-    # A cut-off archive: what came before the cut is still true.
-    return answer.output if answer.output or answer.ok else Unknown(f"{path} can't be unpacked")
+    # Of a cut-off one, what came before the cut is still true.
+    packed = host.digest("log", path)
+    return packed if packed is None or isinstance(packed, Unknown) else str(packed.get("text", ""))
 
 
 def _files(host: Host, folder: str, name: str) -> Fact[tuple[str, ...]]:

@@ -68,9 +68,7 @@ def parse_apt(text: str, source: str) -> tuple[Change, ...]:
                 elif action in ("remove", "purge"):
                     old, new = parts[0], ""
                 found.append(
-                    Change(
-                        when, name, action, old, new, command, user, _automatic(command), source
-                    )
+                    Change(when, name, action, old, new, command, user, _automatic(command), source)
                 )
     return tuple(found)
 
@@ -87,7 +85,9 @@ def parse_dpkg(text: str, source: str) -> tuple[Change, ...]:
         new = "" if match[6] == "<none>" or action in ("remove", "purge") else match[6]
         if action == "upgrade" and old == new:
             action = "reinstall"
-        found.append(Change(f"{match[1]} {match[2]}", match[4], action, old, new, "", "", False, source))
+        found.append(
+            Change(f"{match[1]} {match[2]}", match[4], action, old, new, "", "", False, source)
+        )
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import names, output
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _SONAMES = ("libcuda.so.1", "libnvidia-ml.so.1")
 _ENTRY = re.compile(r"^\s*(\S+) \(([^)]*)\) => (\S+)\s*$")
+_64_BIT = re.compile(r"x86-64|AArch64")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
 _DEFAULTS = (
     "/lib/x86_64-linux-gnu",
@@ -27,12 +29,14 @@ _DEFAULTS = (
 """Searched after the cache, so a library there is found even where ldconfig has not run."""
 
 
+@lru_cache(maxsize=64)
 def parse_ldconfig(text: str) -> tuple[tuple[str, str], ...]:
     """(soname, path) of 64-bit driver libraries in ``ldconfig -p``, in the linker's order."""
     found = []
     for raw in text.splitlines():
-        match = _ENTRY.match(raw)
-        if match and match[1] in _SONAMES and re.search(r"x86-64|AArch64", match[2]):
+        # Of hundreds of lines two or four are asked for.
+        match = _ENTRY.match(raw) if _SONAMES[0] in raw or _SONAMES[1] in raw else None
+        if match and match[1] in _SONAMES and _64_BIT.search(match[2]):
             found.append((match[1], match[3]))
     return tuple(found)
 

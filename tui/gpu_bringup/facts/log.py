@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 _LIMIT = 4000
 _KEPT_OLD = 1000
+# Held against lines in lower case, and with a letter at the head of each word: looking through a log
+# of thousands of lines is several times faster so than with IGNORECASE or "\b" in front.
 _OURS = re.compile(
-    r"NVRM|nvidia|\bXid\b|nouveau|\bnova[_-]|\bnova\b|lockdown|locked down|secure ?boot|"
-    r"Key was rejected|Loading of (?:un|module)|module verification|"
-    r"pcieport .*AER|\bAER: |\[10de:",
-    re.IGNORECASE,
+    r"nvrm|nvidia|x(?<=\bx)id\b|nouveau|n(?<=\bn)ova(?:[_-]|\b)|lockdown|locked down|secure ?boot|"
+    r"key was rejected|loading of (?:un|module)|module verification|"
+    r"pcieport .*aer|a(?<=\ba)er: |\[10de:"
 )
 
 
@@ -30,7 +31,7 @@ _WEIGHTY = re.compile(
 def driver_lines(log: str) -> tuple[str, ...]:
     """The lines that matter, oldest first; where there are very many, the newest few thousand and
     the Xids of hardware before them."""
-    lines = tuple(raw.rstrip() for raw in log.splitlines() if _OURS.search(raw))
+    lines = tuple(raw.rstrip() for raw in log.splitlines() if _OURS.search(raw.lower()))
     older = tuple(line for line in lines[:-_LIMIT] if _WEIGHTY.search(line))[:_KEPT_OLD]
     return older + lines[-_LIMIT:]
 

@@ -58,8 +58,8 @@ def driver_packages(packages: tuple[Package, ...]) -> tuple[Package, ...]:
     return tuple(
         package
         for package in packages
-        if package.installed
-        and _DRIVER.match(package.name)
+        if _DRIVER.match(package.name)
+        and package.installed
         and not _NOT_DRIVER.search(package.name)
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mount:
+    """One line of mountinfo (proc(5))."""
+
     device: str
     """major:minor."""
     root: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import line, output
@@ -24,10 +25,20 @@ def parse_os_release(text: str) -> dict[str, str]:
         if not separator or not key.replace("_", "").isalnum():
             continue
         try:
-            values[key] = "".join(shlex.split(value))
+            values[key] = _unquoted(value)
         except ValueError:
             values[key] = value.strip("\"'")
     return values
+
+
+@lru_cache(maxsize=512)
+def _unquoted(value: str) -> str:
+    """As a shell reads it; hosts of one distribution have the same values.
+
+    Raises:
+        ValueError: a quote isn't closed.
+    """
+    return "".join(shlex.split(value))
 
 
 def _arch(host: Host) -> str:

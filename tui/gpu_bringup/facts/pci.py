@@ -45,6 +45,37 @@ def is_vgpu(config: str) -> Fact[bool]:
     return _VGPU_CAPABILITY.search(config, 48) is not None
 
 
+_UNSET, _MEMORY = 0x20000000, 0x200
+"""Flags of a PCI resource: no address was given to it; it is a memory window (Linux, ioport.h)."""
+
+
+def unset_bars(text: str) -> tuple[int, ...]:
+    """Numbers of the memory windows without an address.
+
+    Args:
+        text: sysfs's ``resource`` file: a line "START END FLAGS" for each of the six BARs and more.
+    """
+    found = []
+    for number_, raw in enumerate(text.splitlines()[:6]):
+        words = raw.split()
+        if len(words) != 3:
+            continue
+        try:
+            start, _, flags = (int(word, 16) for word in words)
+        except ValueError:
+            continue
+        if flags & _MEMORY and (flags & _UNSET or start == 0):
+            found.append(number_)
+    return tuple(found)
+
+
+def _bars(host: Host, folder: str) -> Fact[tuple[int, ...]]:
+    answer = host.read_text(f"{folder}/resource", limit=4096)
+    if isinstance(answer, str):
+        return unset_bars(answer)
+    return answer if isinstance(answer, Unknown) else Unknown(f"{folder} has no resource file")
+
+
 def _hex(host: Host, path: str) -> str:
     answer = line(host, path)
     return answer.lower().removeprefix("0x") if isinstance(answer, str) else ""
@@ -81,6 +112,7 @@ def _device(host: Host, bus_id: str, device: str, pci_class: str) -> PciDevice:
         numa_node=number(host, f"{folder}/numa_node"),
         fallen_off=_hex(host, f"{folder}/revision") == "ff"
         or (isinstance(config, str) and answers_no_more(config)),
+        bars_unset=_bars(host, folder),
         vgpu=is_vgpu(config) if isinstance(config, str) else Unknown("no PCI configuration space"),
     )
 

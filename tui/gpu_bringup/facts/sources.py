@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gpu_bringup.facts.ask import names
+from gpu_bringup.facts.keyrings import with_keys
 from gpu_bringup.model.facts import OsFacts, Repository
 from gpu_bringup.model.unknown import Fact, Unknown
 
@@ -197,4 +198,5 @@ def observe(host: Host, manager: str, os: Fact[OsFacts]) -> Fact[tuple[Repositor
     paths = ["/etc/apt/sources.list"] if manager == "apt" else []
     paths += [f"{folder}/{name}" for name in names(host, folder) if name.endswith(endings)]
     found = [repository for path in paths for repository in _read(host, path)]
-    return tuple(replace(item, kind=classify(item, os)) for item in found)
+    known = tuple(replace(item, kind=classify(item, os)) for item in found)
+    return with_keys(host, known) if manager == "apt" else known

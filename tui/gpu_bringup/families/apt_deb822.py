@@ -17,6 +17,8 @@ _OFF = {"no", "false", "without", "off", "disable", "0"}
 
 @dataclass(slots=True)
 class _Field:
+    """One field of a stanza."""
+
     values: list[str] = field(default_factory=list)
     last_line: int = 0
     """Index of the last line that carries a word of the value (or of the field's own line)."""
@@ -28,6 +30,8 @@ class _Field:
 
 @dataclass(slots=True)
 class _Stanza:
+    """One stanza."""
+
     line: int
     """Number of its first line, from 1."""
     fields: dict[str, _Field] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """One package source of apt's."""
+
     types: tuple[str, ...]
     uris: tuple[str, ...]
     suites: tuple[str, ...]

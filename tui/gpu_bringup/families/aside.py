@@ -34,18 +34,6 @@ def _write() -> tuple[Write, ...]:
     return (Write(MOVE_ASIDE, _script(), 0o755),)
 
 
-def switch_off_lines(lines: Sequence[tuple[str, int]]) -> Change:
-    """Make comments of lines (path, number from 1) in files that no package owns."""
-    numbers: dict[str, list[str]] = {}
-    for path, number in lines:
-        numbers.setdefault(path, []).append(str(number))
-    return Change(
-        writes=_write(),
-        commands=tuple(_aside("lines", path, *each) for path, each in numbers.items()),
-        undo=(_aside("back", *numbers),) if numbers else (),
-    )
-
-
 def move_libraries(paths: Sequence[str]) -> Change:
     """Move shared libraries that no package owns out of the linker's way."""
     return Change(

@@ -103,6 +103,10 @@ class SigningScheme:
     """Asks the firmware for enrolment at the next boot; prompts for a one-time password."""
     revoke: Command | None = None
     """Takes the request back as long as nobody has confirmed it (mokutil(1), --revoke-import)."""
+    writes: tuple[Write, ...] = ()
+    """Files that make dkms sign where it doesn't by itself; ``make_key`` then keeps a key that is there."""
+    undo: tuple[Command, ...] = ()
+    """Takes back what ``make_key`` changed in dkms's configuration; the key stays."""
 
 
 class Family(Protocol):

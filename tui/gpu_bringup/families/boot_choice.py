@@ -7,7 +7,7 @@ Guide, the boot loader GRUB 2), bootctl(1) (an empty id unsets the variable).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpu_bringup.families.base import Change
@@ -31,7 +31,7 @@ SAVED = Write(
 class Choice:
     """How to choose a kernel at the boot loader, or why that can't be done."""
 
-    change: Change = Change()
+    change: Change = field(default_factory=Change)
     why_not: str = ""
     risk: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_bringup.families import apt_sources, common
@@ -13,6 +14,7 @@ from gpu_bringup.families.base import Change, Family, SigningScheme
 from gpu_bringup.families.repository import apt_repository, install_matching
 from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.resources import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,9 @@ _FLAVOUR = re.compile(
 _KERNEL_META = re.compile(rf"^linux-(?:image|headers)-(?:(?:cloud|rt)-)?{_ARCH}$")
 _BEFORE_FIRMWARE_SPLIT = ("stretch", "buster", "bullseye")
 _NVIDIA_DISTRO = {"bookworm": "debian12", "trixie": "debian13"}
+_SIGNS_NOTHING = "bullseye"
+"""Its dkms, 2.8.4, makes no key; its own sign_build() wants Ubuntu's kmodsign."""
+SIGN_TOOL = "/etc/dkms/gpu-bringup-sign.sh"
 UNATTENDED_PATH = "/etc/apt/apt.conf.d/52gpu-bringup-unattended"
 
 
@@ -180,6 +185,8 @@ class DebianFamily:
         """dkms's own key, which dkms makes at its next build; or the one that is in use already."""
         if common.signing_kind(facts, "dkms") == "shim-signed":
             return shim_signed()
+        if self.os.codename == _SIGNS_NOTHING:
+            return _by_sign_tool()
         return SigningScheme(
             kind="dkms",
             key_path="/var/lib/dkms/mok.key",
@@ -223,6 +230,39 @@ class DebianFamily:
     def unattended_guard(self, packages: Sequence[str]) -> Change:
         """Unattended-Upgrade::Package-Blacklist in a file of our own."""
         return unattended_file(packages)
+
+
+@lru_cache(maxsize=1)
+def sign_script() -> str:
+    """Text of scripts/dkms-sign.sh."""
+    return data_folder("scripts").joinpath("dkms-sign.sh").read_text(encoding="utf-8")
+
+
+def _by_sign_tool() -> SigningScheme:
+    """dkms 2.8.4: no key of its own, but it calls what ``sign_tool`` in its configuration names.
+
+    Source: dkms 2.8.4-3 of Debian 11, /etc/dkms/framework.conf and run_sign_tool() in /usr/sbin/dkms;
+    it reads no framework.conf.d.
+    """
+    line = f'sign_tool="{SIGN_TOOL}"'
+    own = f"\\,^{line}$,d"
+    configuration = "/etc/dkms/framework.conf"
+    certificate = "/var/lib/dkms/mok.pub"
+    return SigningScheme(
+        kind="dkms",
+        key_path="/var/lib/dkms/mok.key",
+        certificate_path=certificate,
+        packages=("dkms", "openssl", "mokutil"),
+        make_key=(
+            Command(("sh", SIGN_TOOL, "--make-key")),
+            # What is appended last counts, and is appended once.
+            Command(("sed", "-i", "-e", f"$a {line}", "-e", own, configuration)),
+        ),
+        enrol=common.enrol(certificate),
+        revoke=common.REVOKE_ENROLMENT,
+        writes=(Write(SIGN_TOOL, sign_script(), 0o755),),
+        undo=(Command(("sed", "-i", "-e", own, configuration)),),
+    )
 
 
 def fabric_names(kind: str, suffix: str, version: str) -> tuple[str, ...]:

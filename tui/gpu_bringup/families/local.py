@@ -79,6 +79,10 @@ class LocalApt(Apt):
         """As ``Apt``."""
         return _apt_here(Apt.reinstall(self, packages))
 
+    def remove(self, packages: Sequence[str]) -> Command:
+        """As ``Apt``."""
+        return _apt_here(Apt.remove(self, packages))
+
     def simulate(self, packages: Sequence[str]) -> tuple[str, ...]:
         """As ``Apt``."""
         return ("env", f"APT_CONFIG={STATE}/apt.conf", *Apt.simulate(self, packages))
@@ -89,9 +93,7 @@ class LocalApt(Apt):
 
     def mend(self) -> tuple[Command, ...]:
         """As ``Apt``."""
-        return tuple(
-            _apt_here(c) if c.argv[0] == "apt-get" else c for c in Apt.mend(self)
-        )
+        return tuple(_apt_here(c) if c.argv[0] == "apt-get" else c for c in Apt.mend(self))
 
 
 def _dnf_here(command: Command) -> Command:

@@ -29,7 +29,7 @@ INSTALL_MATCHING = f"{STAGE}/bin/install-matching.sh"
 NVLSM = "-nvlsm"
 """Ends the id of a repository that is added for nvlsm alone."""
 
-_DRIVER_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
+DRIVER_NAMES = "*nvidia* cuda* libcuda* libnvcuvid* libnvoptix* libnvsdm* libxnvctrl* nvlsm*"
 _CONTAINER_NAMES = "nvidia-container* libnvidia-container*"
 """What the container repository has; it must not be preferred for anything else."""
 
@@ -124,7 +124,7 @@ def _preference(repository: PackageRepository, host: str) -> str:
         "# archive has a higher version, so that two sources never mix. Of several records that match\n"
         "# a version apt takes the first it reads (apt_preferences(5)): this file's name puts it last,\n"
         "# so that a branch pin (nvidia-driver-pinning-...) is obeyed.\n"
-        f"Package: {_CONTAINER_NAMES if container else _DRIVER_NAMES}\n"
+        f"Package: {_CONTAINER_NAMES if container else DRIVER_NAMES}\n"
         f'Pin: origin "{host}"\n'
         "Pin-Priority: 600\n"
     )

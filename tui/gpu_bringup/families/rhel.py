@@ -99,9 +99,15 @@ class RhelFamily:
         return (self._kernel_name(release),)
 
     def kernel_hold_packages(self, release: str) -> tuple[str, ...]:
-        """The kernel in all its parts: each of them would bring a newer kernel by itself."""
+        """The kernel in all its parts: each of them would bring a newer kernel by itself.
+
+        kernel-modules-core requires the kernel-core of its release: left unlocked, dnf finds no way
+        to upgrade it and every upgrade fails (leifliddy/asahi-fedora-builder issue 23). Release 8
+        has no such package.
+        """
         name = self._kernel_name(release)
-        return (name, f"{name}-core", f"{name}-modules", f"{name}-devel")
+        core = () if ".el8" in release or "uek" in name else (f"{name}-modules-core",)
+        return (name, f"{name}-core", f"{name}-modules", *core, f"{name}-devel")
 
     def compiler_packages(self, kernel: Kernel | None) -> tuple[str, ...]:
         """The release's gcc built its kernels; objtool needs libelf's headers.

@@ -42,6 +42,8 @@ class CertificateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Element:
+    """One element of DER."""
+
     tag: int
     start: int
     """Offset of the content."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import lzma
+import zlib
+from pathlib import Path
 from typing import Any
 
 from gpu_bringup.hosts import files
 from gpu_bringup.model.unknown import Fact, Unknown
 
-KINDS = ("initramfs", "dnf-history")
+KINDS = ("initramfs", "dnf-history", "log", "modified", "keys")
+_LOG_LIMIT = 16_000_000
+"""Bytes of a packed log, and of its text, that are read."""
 
 
 def digest(kind: str, path: str, programs: str) -> Fact[dict[str, Any] | None]:
@@ -28,6 +33,17 @@ def digest(kind: str, path: str, programs: str) -> Fact[dict[str, Any] | None]:
 
 def _read(kind: str, path: str, programs: str) -> Any:
     # Imported here: a plain look needs neither the decompressors nor a database.
+    if kind == "log":
+        return _log(path)
+    if kind == "modified":
+        return {"time": Path(path).stat().st_mtime}
+    if kind == "keys":
+        from gpu_bringup.hosts.openpgp import KeyringError, read_keys
+
+        try:
+            return {"keys": read_keys(Path(path).read_bytes())}
+        except KeyringError as error:
+            return Unknown(f"{path}: {error}")
     if kind == "initramfs":
         from gpu_bringup.hosts.initramfs import InitramfsError, read_initramfs
 
@@ -41,3 +57,30 @@ def _read(kind: str, path: str, programs: str) -> Any:
         return read_history(path)
     except HistoryError as error:
         return Unknown(f"{path}: {error}")
+
+
+def _log(path: str) -> Any:
+    """A rotated log packed with gzip or xz: {"text", "whole"}; what a cut-off one still holds."""
+    data = files.read_bytes(path, _LOG_LIMIT)
+    if not isinstance(data, bytes):
+        return data
+    pieces: list[bytes] = []
+    whole = True
+    while data:
+        unpacker: Any
+        if data.startswith(b"\x1f\x8b"):
+            unpacker = zlib.decompressobj(31)
+        elif data.startswith(b"\xfd7zXZ"):
+            unpacker = lzma.LZMADecompressor()
+        else:
+            break
+        try:
+            pieces.append(unpacker.decompress(data, _LOG_LIMIT))
+        except (zlib.error, lzma.LZMAError):
+            whole = False
+            break
+        whole = unpacker.eof
+        data = unpacker.unused_data
+    if not pieces:
+        return Unknown(f"{path} is packed in a way that is not known here")
+    return {"text": b"".join(pieces).decode(errors="replace"), "whole": whole}

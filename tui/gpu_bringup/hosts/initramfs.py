@@ -105,7 +105,10 @@ class _Stream:
 
 
 def _entries(stream: _Stream) -> Iterator[tuple[str, int, bool]]:
-    """Name, size, is it a symbolic link, of each entry of one cpio archive; the caller has read or skipped the content."""
+    """Name, size, is it a symbolic link, of each entry of one cpio archive.
+
+    Whatever the caller doesn't read of an entry's content is skipped.
+    """
     start = stream.at
     while True:
         head = stream.read(_HEADER)
@@ -174,9 +177,7 @@ def _read_archive(stream: _Stream, found: dict[str, Any], path: str) -> None:
 
 
 @contextlib.contextmanager
-def _program(
-    argv: tuple[str, ...], file: IO[bytes], offset: int, path: str
-) -> Iterator[IO[bytes]]:
+def _program(argv: tuple[str, ...], file: IO[bytes], offset: int, path: str) -> Iterator[IO[bytes]]:
     program = find_program(argv[0], path)
     if program is None:
         raise InitramfsError(f"it is packed with {argv[0]}, and there is no {argv[0]} command here")
@@ -249,7 +250,8 @@ def read_initramfs(
 
     Returns:
         {"entries": number of files, "modules": [{"path", "version"}], "configuration": [{"path",
-        "text"}], "links": [{"path", "target"}]}, as JSON has it; a version is None where the module names none or couldn't be unpacked.
+        "text"}], "links": [{"path", "target"}]}, as JSON has it; a version is None where the module
+        names none or couldn't be unpacked.
 
     Raises:
         InitramfsError: it isn't one, is damaged, or can't be unpacked here.

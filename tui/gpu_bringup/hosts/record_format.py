@@ -15,6 +15,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from gpu_bringup.errors import InputError
@@ -22,7 +23,7 @@ from gpu_bringup.hosts.base import CommandResult
 from gpu_bringup.model.facts import Certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 T = TypeVar("T")
@@ -186,24 +187,30 @@ def _pointer(parent: str, key: str | int) -> str:
 
 def _plain(root: Any) -> bool:
     """Has ``_check_tree`` surely nothing to say? A quick look, for the many records of a fleet."""
-    level = [root]
+    level: list[Any] = [root]
+    texts: list[str] = []
     for _ in range(_DEPTH_LIMIT):
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                below += item
-                below += item.values()
+                texts += item
+                inside: Collection[Any] = item.values()
             elif isinstance(item, list):
-                below += item
+                inside = item
+            elif isinstance(item, str):
+                texts.append(item)
+                continue
             elif isinstance(item, (int, float)) and abs(item) > _NUMBER_LIMIT:
                 return False
+            else:
+                continue
+            if {*map(type, inside)} == {str}:
+                texts += inside
+            else:
+                below += inside
         if not below:
-            return True
-        try:
-            "".join([item for item in below if isinstance(item, str)]).encode()
-        except UnicodeEncodeError:
-            return False
-        level = [item for item in below if not isinstance(item, str)]
+            return _is_whole("".join(filterfalse(str.isascii, texts)))
+        level = below
     return False
 
 
@@ -227,10 +234,16 @@ def _check_tree(root: Any) -> None:
 
 
 def _check_text(place: str, text: str) -> None:
+    if not _is_whole(text):
+        raise _Wrong(place, "the text holds half a character (a lone surrogate)")
+
+
+def _is_whole(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Wrong(place, "the text holds half a character (a lone surrogate)") from None
+        return False
+    return True
 
 
 _NAMES = {str: "a text", dict: "an object", list: "a list", int: "a whole number"}

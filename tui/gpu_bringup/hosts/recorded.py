@@ -14,11 +14,12 @@ from gpu_bringup.model.facts import Certificate, Space
 from gpu_bringup.model.unknown import Fact, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gpu_bringup.model.plan import Command
 
 NOT_RECORDED = "not in this record"
+_NOT_RECORDED = Unknown(NOT_RECORDED)
 
 _LINK_LIMIT = 40
 """Links followed one after another, as in the kernel (MAXSYMLINKS)."""
@@ -48,7 +49,8 @@ class RecordedHost:
     def __init__(self, record: HostRecord, label: str) -> None:
         self.label = label
         self._record = record
-        self._folders = _folders_above(record)
+        self._present = _present(record)
+        self._links = record.links.keys()
         self._missing_programs = {
             key.split(" ", 1)[0]
             for key, answer in record.commands.items()
@@ -71,8 +73,14 @@ class RecordedHost:
 
     # --- paths ---------------------------------------------------------------------------------
 
-    def _names(self, path: str) -> Iterator[str]:
+    def _names(self, path: str) -> Iterable[str]:
         """``path``, then what it becomes as each link that the record knows is followed."""
+        record = self._record
+        if path not in record.real_paths and self._links.isdisjoint(_prefixes(path)):
+            return (path,)
+        return self._followed(path)
+
+    def _followed(self, path: str) -> Iterator[str]:
         seen: set[str] = set()
         while path not in seen and len(seen) < _LINK_LIMIT:
             seen.add(path)
@@ -93,12 +101,7 @@ class RecordedHost:
         record = self._record
         if path in record.absent:
             return False
-        if (
-            path in record.files
-            or path in record.listings
-            or path in record.kinds
-            or path in self._folders
-        ):
+        if path in self._present:
             return True
         child = path
         while child != "/":
@@ -111,6 +114,9 @@ class RecordedHost:
                     return False
                 if child == path and path not in record.links:
                     return True
+            if parent in self._present:
+                # It is there, and so is everything above it.
+                return None
             child = parent
         return None
 
@@ -118,7 +124,8 @@ class RecordedHost:
         return any(self._there(name) is False for name in self._names(path))
 
     def _unknown(self, path: str) -> Unknown:
-        return Unknown(self._record.unknown.get(path, NOT_RECORDED))
+        reason = self._record.unknown.get(path)
+        return _NOT_RECORDED if reason is None else Unknown(reason)
 
     def read_text(self, path: str, *, limit: int = 4_000_000) -> Fact[str | None]:
         for name in self._names(path):
@@ -162,11 +169,10 @@ class RecordedHost:
         return last
 
     def exists(self, path: str) -> Fact[bool]:
-        if self._absent(path):
+        there = [self._there(name) for name in self._names(path)]
+        if False in there:
             return False
-        if path in self._record.real_paths or path in self._record.links:
-            return True
-        if any(self._there(name) for name in self._names(path)):
+        if True in there or path in self._record.real_paths or path in self._record.links:
             return True
         return self._unknown(path)
 
@@ -292,8 +298,8 @@ def _follow(link: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
 
 
-def _folders_above(record: HostRecord) -> frozenset[str]:
-    """Folders that must be there, since something below them is."""
+def _present(record: HostRecord) -> set[str]:
+    """What is there, with the folders that must be there, since something below them is."""
     folders: set[str] = {"/"}
     for table in (record.files, record.listings, record.links, record.kinds):
         for path in table:
@@ -301,7 +307,7 @@ def _folders_above(record: HostRecord) -> frozenset[str]:
             while end > 0 and path[:end] not in folders:
                 folders.add(path[:end])
                 end = path.rfind("/", 0, end)
-    return frozenset(folders)
+    return folders.union(record.files, record.listings, record.kinds)
 
 
 def _cut(text: str, limit: int) -> str:

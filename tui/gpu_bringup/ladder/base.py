@@ -74,6 +74,8 @@ def relevant_kernels(facts: Facts) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
+    """One rung and the check of it."""
+
     id: str
     title: str
     holds_when: str

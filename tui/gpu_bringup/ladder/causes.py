@@ -400,6 +400,34 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
             "https://github.com/AlmaLinux/wiki/issues/814",
         ),
     ),
+    "repo-or-branch-package-conflict": (
+        "Packages of two driver series are mixed",
+        ("https://github.com/NVIDIA/nvidia-container-toolkit/issues/394",),
+    ),
+    "kernel-flavour-change": (
+        "Another flavour of the kernel was booted, and no module was built for it",
+        (),
+    ),
+    "precompiled-modules-missing-ubuntu": (
+        "Ubuntu's prebuilt modules for this kernel are not installed",
+        (),
+    ),
+    "precompiled-kmod-missing": (
+        "There is no prebuilt module package for this kernel",
+        (),
+    ),
+    "sb-key-not-trusted-by-kernel": (
+        "The key is enrolled where this kernel doesn't look for modules",
+        (),
+    ),
+    "sb-enabled-after-install": (
+        "Secure Boot was switched on after the driver was installed",
+        (),
+    ),
+    "cdi-spec-stale": (
+        "The CDI file names libraries of the driver before",
+        (),
+    ),
     "legacy-gpu-branch": (
         "GPU only served by a legacy branch",
         (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 say = Say("containers")
 FLOOR = "1.19.1"
 """Oldest toolkit without the known hole CVE-2026-24260 (NVIDIA product security 5850)."""
+CDI_REFRESH = "1.18.0"
+"""First toolkit with nvidia-cdi-refresh, a path unit and a service that keep the CDI file up to date."""
 CONFIGURABLE = ("docker", "containerd", "crio")
 """Engines that ``nvidia-ctk runtime configure`` knows; podman takes CDI as it is."""
 
@@ -95,6 +97,49 @@ def _repository(ctx: Context) -> PackageRepository | None:
     return None
 
 
+def _refreshes_itself(ctx: Context) -> bool:
+    """Has the toolkit (that is here, or that the plan installs) nvidia-cdi-refresh?
+
+    Since 1.18.0 (container toolkit guide, "Automatic CDI Specification Generation").
+    """
+    version = ctx.facts.containers.toolkit_version
+    return not isinstance(version, str) or driver_key(version) >= driver_key(CDI_REFRESH)
+
+
+def _cdi_step(ctx: Context) -> Step:
+    """The list of devices: by the toolkit's own unit, by a static file where it has none."""
+    why = (
+        "CDI names the GPUs and libraries of this host in one file that docker, podman and containerd "
+        "understand alike."
+    )
+    title = "Write the list of devices for containers (CDI)"
+    if ctx.family is not None and _refreshes_itself(ctx):
+        unit = ctx.family.services()["cdi-refresh"]
+        path = unit.removesuffix(".service") + ".path"
+        return Step(
+            id="cdi-spec",
+            rung="containers",
+            title=title,
+            why=f"{why} The toolkit's own unit writes it to /var/run/cdi and writes it anew when driver or "
+            "toolkit change; a file of ours in /etc/cdi would grow old beside it.",
+            # The package ran it when there was no driver yet: it must run once more now.
+            commands=(systemctl("enable", "--now", path), systemctl("restart", unit)),
+            done_when=("containers",),
+            estimate_seconds=10,
+        )
+    return Step(
+        id="cdi-spec",
+        rung="containers",
+        title=title,
+        why=f"{why} This toolkit is older than {CDI_REFRESH} and doesn't keep it up to date: write it anew "
+        "after each change of the driver.",
+        commands=(Command(("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")),),
+        undo=(Command(("rm", "-f", "/etc/cdi/nvidia.yaml")),),
+        done_when=("containers",),
+        estimate_seconds=10,
+    )
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     family = ctx.family
     if family is None or ctx.outside_driver or not wanted(ctx):
@@ -152,21 +197,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             )
         )
     if not _has_cdi(ctx) and can_run(ctx):
-        steps.append(
-            Step(
-                id="cdi-spec",
-                rung="containers",
-                title="Write the list of devices for containers (CDI)",
-                why="CDI names the GPUs and libraries of this host in one file that docker, podman and "
-                "containerd understand alike.",
-                commands=(
-                    Command(("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")),
-                ),
-                undo=(Command(("rm", "-f", "/etc/cdi/nvidia.yaml")),),
-                done_when=("containers",),
-                estimate_seconds=10,
-            )
-        )
+        steps.append(_cdi_step(ctx))
     return tuple(step for step in steps if step is not None)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CudaError:
+    """One error of the CUDA driver API."""
+
     number: int
     name: str
     words: str

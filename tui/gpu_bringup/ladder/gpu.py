@@ -70,10 +70,29 @@ def check(ctx: Context) -> RungResult:
         causes.append(
             cause("gpu-bound-to-vfio", 0.97, *told, *log_lines(ctx, "already bound to vfio"))
         )
+    small = [
+        device for device in found if isinstance(device.bars_unset, tuple) and device.bars_unset
+    ]
+    if small and not gone:
+        told = (
+            ev(f"{BUS}/{d.bus_id}/resource", f"no address for BAR {listed(map(str, d.bars_unset))}")
+            for d in small
+            if isinstance(d.bars_unset, tuple)
+        )
+        causes.append(
+            cause(
+                "bar-not-assigned",
+                0.96,
+                *told,
+                *log_lines(ctx, r"BAR \d.*(?:failed|can't) .*assign"),
+            )
+        )
     if causes:
         what = []
         if gone:
             what.append(f"{listed(d.bus_id for d in gone)} no longer answers on the bus")
+        if small and not gone:
+            what.append(f"{listed(d.bus_id for d in small)} got no memory window from the firmware")
         if kept:
             what.append(f"{listed(d.bus_id for d in kept)} is reserved for passthrough")
         return say.broken(f"{names}: {'; '.join(what)}", causes, evidence)

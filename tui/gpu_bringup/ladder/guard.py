@@ -182,7 +182,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             )
         )
     names = hold_set(ctx)
-    if names and _hold_causes(ctx)[0]:
+    if names and (_hold_causes(ctx)[0] or held_in_the_way(ctx)):
         # Held as well: what hangs on the set and is installed already, so that nothing moves alone.
         everything = tuple(dict.fromkeys([*names, *_own_set(ctx)]))
         # What the operator holds already stays theirs: an undo must not release it. What an earlier

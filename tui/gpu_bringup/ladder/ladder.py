@@ -24,6 +24,7 @@ from gpu_bringup.ladder import (
     platform,
     signature,
 )
+from gpu_bringup.ladder.view import driver_traces
 from gpu_bringup.ladder.words import ev
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
 
@@ -129,12 +130,30 @@ def _settle(result: RungResult, below: dict[str, RungResult]) -> RungResult:
 
 
 def climb(ctx: Context) -> LadderReport:
-    """Ask every rung, lowest first. Pure; the lowest broken rung is the root cause."""
+    """Ask every rung, lowest first. Pure; the lowest broken rung is the root cause.
+
+    Where a driver was installed before, what keeps *it* from working is the root cause, and not
+    what another driver, which was chosen to mend it, lacks.
+    """
+    report = LadderReport(_ask(ctx))
+    root = report.root_cause
+    target = ctx.target
+    if root is None or target is None or target.prepare_only or not report.not_yet(root):
+        return report
+    bare = replace(ctx, target=None)
+    now = LadderReport(_ask(bare)).root_cause if driver_traces(bare) else None
+    if now is None or now.id == "guard":
+        return report
+    rungs = tuple(now if result.id == now.id else result for result in report.rungs)
+    return LadderReport(rungs, now.id)
+
+
+def _ask(ctx: Context) -> tuple[RungResult, ...]:
     below: dict[str, RungResult] = {}
     for rung in RUNGS:
         result = rung.check(replace(ctx, below=tuple(below.values())))
         below[rung.id] = _settle(result, below)
-    return LadderReport(tuple(below.values()))
+    return tuple(below.values())
 
 
 def rung(rung_id: str) -> Rung:

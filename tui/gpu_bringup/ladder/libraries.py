@@ -16,6 +16,7 @@ from gpu_bringup.ladder.library_repair import (
     reinstall_step,
     stub_step,
 )
+from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.view import (
     driver_set,
@@ -64,6 +65,7 @@ def _mismatch(ctx: Context, library: Library, version: str, who: str) -> list[Ca
     disk = disk_module(ctx)
     if disk is not None and isinstance(disk.version, str):
         told.append(ev(disk.path, disk.version))
+    told += culprit_evidence(ctx)
     if who == "the module on disk" or (disk is not None and disk.version == version):
         return [cause("driver-library-mismatch-stale-on-disk", 0.9, *told)]
     causes = [cause("driver-library-mismatch", 0.85, *told)]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.ledger import culprit_evidence
+from gpu_bringup.ladder.log_causes import log_causes
 from gpu_bringup.ladder.module import will_exist
 from gpu_bringup.ladder.nouveau import competing
 from gpu_bringup.ladder.signing import enrolment_missing
@@ -15,7 +17,6 @@ from gpu_bringup.ladder.view import (
     library_version,
     loaded_names,
     loaded_version,
-    log_lines,
     module_files,
 )
 from gpu_bringup.ladder.words import Say, ev, listed
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
 
 say = Say("loaded")
 RUNNING_RUNGS = ("loaded", "devices", "nvml", "cuda")
-_LOG_CAUSES = (
-    (r"requires use of the NVIDIA open kernel modules", "proprietary-module-on-open-only-gpu"),
-    (r"is not supported by open", "open-module-on-pre-turing"),
-    (r"No firmware image found|Direct firmware load for nvidia/.* failed", "gsp-firmware-missing"),
-    (r"GSP firmware image version mismatch", "gsp-firmware-mismatch"),
-    (r"is not supported by the", "gpu-not-supported-by-release"),
-    (r"nvidia: Unknown symbol", "kernel-modules-package-missing"),
-    (r"This PCI I/O region assigned to your NVIDIA device is invalid", "bar-not-assigned"),
-    (r"RmInitAdapter failed", "rminit-failed-hardware"),
-)
 
 
 def disk_module(ctx: Context) -> ModuleFile | None:
@@ -56,21 +47,15 @@ def blacklist_entries(ctx: Context) -> tuple[str, ...]:
     return tuple(e for e in listing if e.split(" ", 1)[0].replace("-", "_").startswith("nvidia"))
 
 
-def log_causes(ctx: Context, confidence: float = 0.7) -> list[Cause]:
-    """Causes that the kernel's log names; texts support, facts decide."""
-    causes = []
-    for pattern, cause_id in _LOG_CAUSES:
-        lines = log_lines(ctx, pattern)
-        if lines:
-            causes.append(cause(cause_id, confidence, *lines))
-    return causes
-
-
-def _not_loaded(ctx: Context) -> RungResult:
-    causes = [
+def _kept_out(ctx: Context) -> list[Cause]:
+    return [
         cause("module-blacklisted", 0.9, ev(e.partition(" ")[2], f"keeps {e.split(' ')[0]} out"))
         for e in blacklist_entries(ctx)[:1]
     ]
+
+
+def _not_loaded(ctx: Context) -> RungResult:
+    causes = _kept_out(ctx)
     causes += log_causes(ctx)
     missing = ev("/proc/modules", "no nvidia module")
     if not causes:
@@ -78,15 +63,32 @@ def _not_loaded(ctx: Context) -> RungResult:
     return say.broken("the nvidia module is not loaded", causes, (missing,))
 
 
+def _initramfs_version(ctx: Context) -> tuple[str | None, str]:
+    """(nvidia's version in the running kernel's initramfs, its path); "": none in it; None: not read."""
+    looked = ctx.facts.initramfs
+    for image in () if isinstance(looked, Unknown) else looked:
+        if image.kernel == ctx.facts.kernels.running and not isinstance(image.modules, Unknown):
+            inside = image.module("nvidia")
+            if inside is None:
+                return "", image.path
+            return (None if isinstance(inside.version, Unknown) else inside.version), image.path
+    return None, ""
+
+
 def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
     libraries = library_version(ctx.facts)
     told = [ev("/proc/driver/nvidia/version", loaded), ev("module on disk", disk)]
     if libraries:
         told.append(ev("libraries", libraries))
-    causes = [
-        cause("driver-library-mismatch", 0.85 if libraries == disk else 0.6, *told),
-        cause("initramfs-stale-module", 0.3, *told),
-    ]
+    told += culprit_evidence(ctx)
+    stale, image = _initramfs_version(ctx)
+    sure = 0.85 if libraries == disk else 0.6
+    causes = [cause("driver-library-mismatch", sure, *told)]
+    if stale == loaded:
+        # It came from there at this boot, and will again at the next.
+        causes.insert(0, cause("initramfs-stale-module", 0.93, ev(image, stale), *told))
+    elif stale is None:
+        causes.append(cause("initramfs-stale-module", 0.3, *told))
     return say.broken(
         f"{loaded} is loaded, but {disk} is on disk: the driver was updated under the running one",
         causes,
@@ -95,6 +97,9 @@ def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
 
 def check(ctx: Context) -> RungResult:
     reason = later(ctx)
+    if reason and blacklist_entries(ctx) and not ctx.outside_driver:
+        # Nothing has to run for that to be seen: the next boot would come up without the driver.
+        return say.broken("modprobe.d keeps the nvidia module from loading at boot", _kept_out(ctx))
     if reason:
         return say.skipped(reason)
     version = ctx.facts.modules.loaded_version
@@ -155,7 +160,7 @@ def can_run(ctx: Context) -> bool:
         return False
     if loaded_version(ctx.facts):
         return True
-    return will_exist(ctx) and not blacklist_entries(ctx)
+    return will_exist(ctx) and (not blacklist_entries(ctx) or bool(_leftovers(ctx)))
 
 
 def replaced(ctx: Context) -> bool:
@@ -204,9 +209,51 @@ def _reload(ctx: Context) -> Step:
     )
 
 
-def repair(ctx: Context) -> tuple[Step, ...]:
-    if later(ctx) or ctx.outside_driver or ctx.family is None or blacklist_entries(ctx):
+def _leftovers(ctx: Context) -> tuple[str, ...]:
+    """Files of /etc/modprobe.d that keep nvidia out and can be moved aside; empty: not all can."""
+    paths = tuple(dict.fromkeys(_place(entry) for entry in blacklist_entries(ctx)))
+    listing = ctx.facts.modules.blacklisted
+    entries = () if isinstance(listing, Unknown) else listing
+    both = {_place(e) for e in entries if not e.startswith("nvidia")} & set(paths)
+    fit = all(path.startswith("/etc/modprobe.d/") for path in paths) and not both
+    return paths if fit else ()
+
+
+def _place(entry: str) -> str:
+    return entry.partition(" ")[2].rpartition(":")[0]
+
+
+def _unblock(ctx: Context) -> tuple[Step, ...]:
+    paths = _leftovers(ctx)
+    if not paths:
         return ()
+    # modprobe reads only names that end in .conf (modprobe.d(5)).
+    pairs = [(path, f"{path}.moved-by-gpu-bringup") for path in paths]
+    images = tuple(command for step in initramfs_steps(ctx) for command in step.commands)
+    return (
+        Step(
+            id="unblock-nvidia",
+            rung="loaded",
+            title=f"Move aside what keeps nvidia out ({listed(paths)})",
+            why="This file keeps NVIDIA's modules from loading, often left by prime-select, passthrough "
+            "or a guide. It is kept under another name that modprobe doesn't read.",
+            commands=(*(Command(("mv", "-n", "--", old, new)) for old, new in pairs), *images),
+            undo=(*(Command(("mv", "-n", "--", new, old)) for old, new in pairs), *images),
+            estimate_seconds=10 + 40 * len(images),
+            risk="If somebody wanted the GPUs for virtual machines or another driver, ask them first.",
+        ),
+    )
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    if ctx.outside_driver or ctx.family is None:
+        return ()
+    if blacklist_entries(ctx) and not _leftovers(ctx):
+        return ()
+    return (*_unblock(ctx), *(() if later(ctx) else _load(ctx)))
+
+
+def _load(ctx: Context) -> tuple[Step, ...]:
     reason = reboot_reason(ctx)
     if reason:
         return (reboot_step("loaded", reason, RUNNING_RUNGS),)

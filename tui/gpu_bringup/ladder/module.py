@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.flavours import kernel_flavour, prebuilt_cause
+from gpu_bringup.ladder.ledger import culprit_evidence
+from gpu_bringup.ladder.images import stale_causes
 from gpu_bringup.ladder.signing import key_step
-from gpu_bringup.ladder.steps import change_step, install_step
+from gpu_bringup.ladder.steps import change_step, initramfs_steps, install_step
 from gpu_bringup.ladder.view import (
     base_name,
     boards,
     driver_set,
     driver_traces,
+    foreign_kernel,
     has_module,
     installed_package,
     is_version,
@@ -33,7 +37,7 @@ from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.model.versions import driver_key
+from gpu_bringup.model.versions import branch_of, driver_key
 from gpu_bringup.rules.gpu import first_driver
 
 if TYPE_CHECKING:
@@ -72,11 +76,17 @@ def _missing(ctx: Context, release: str) -> Cause:
     if kernel is not None and kernel.realtime is True:
         return cause("preempt-rt-kernel", 0.9, ev(f"/boot/config-{release}", "CONFIG_PREEMPT_RT=y"))
     others = [k.release for k in _known_kernels(ctx) if module_files(ctx, k.release)]
+    prebuilt = prebuilt_cause(ctx, release)
+    if prebuilt is not None:
+        return prebuilt
+    flavour = kernel_flavour(release)
+    if others and flavour not in {kernel_flavour(other) for other in others}:
+        text = f"{release} has none; there is one for {listed(others)}"
+        return cause("kernel-flavour-change", 0.92, ev("/lib/modules", text))
     text = f"no nvidia module in /lib/modules/{release}"
     also = f"; there is one for {listed(others)}" if others else ""
-    return cause(
-        "kernel-upgraded-module-not-built", 0.9, ev(f"/lib/modules/{release}", text + also)
-    )
+    told = (ev(f"/lib/modules/{release}", text + also), *culprit_evidence(ctx))
+    return cause("kernel-upgraded-module-not-built", 0.9, *told)
 
 
 def _known_kernels(ctx: Context) -> tuple[Kernel, ...]:
@@ -91,7 +101,7 @@ def _wrong(ctx: Context, release: str, files: tuple[ModuleFile, ...]) -> Cause:
     if ctx.target is not None:
         told.append(ev("target", wish.words))
         return cause("driver-other-than-target", 0.95, *told)
-    told.append(ev("libraries", wish.version))
+    told += [ev("libraries", wish.version), *culprit_evidence(ctx)]
     for build in _builds(ctx, release):
         if build.kernel == release and build.state == "failed":
             where = ev(build.log_path or "dkms", build.first_error or "the build failed")
@@ -106,7 +116,9 @@ def _vermagic(release: str, files: tuple[ModuleFile, ...], ctx: Context) -> list
         refused = log_lines(ctx, r"nvidia: version magic")
         if magic != release and ("weak-updates" not in file.path or refused):
             text = f"built for {magic}"
-            causes.append(cause("weak-modules-stale-kmod", 0.85, ev(file.path, text), *refused))
+            other = kernel_flavour(magic) != kernel_flavour(release)
+            found = "kernel-flavour-change" if other else "weak-modules-stale-kmod"
+            causes.append(cause(found, 0.9 if other else 0.85, ev(file.path, text), *refused))
     return causes
 
 
@@ -124,6 +136,11 @@ def _unfit(ctx: Context, files: tuple[ModuleFile, ...]) -> list[Cause]:
     wrong = r"requires use of the NVIDIA open|not supported by open|not supported by the"
     for file in files[:1]:
         for board in boards(ctx):
+            branch = branch_of(file.version) if isinstance(file.version, str) else ""
+            if board.last_branch and branch.isdigit() and int(branch) > int(board.last_branch):
+                text = f"{board.name} is served up to R{board.last_branch}"
+                about = ev("catalogue", text)
+                causes.append(cause("legacy-gpu-branch", 0.96, ev(file.path, _words(file)), about))
             told = ev(file.path, _words(file))
             about = ev("catalogue", f"{board.name}: open modules {board.open_modules}")
             if board.open_modules == "required" and file.flavour is Flavour.PROPRIETARY:
@@ -188,7 +205,7 @@ def check(ctx: Context) -> RungResult:
         if not files:
             found = [_missing(ctx, release)]
             words.append(f"none for {release}")
-        elif not has_module(ctx, release):
+        elif not has_module(ctx, release) and not any(foreign_kernel(file) for file in files):
             if release in primary_releases(ctx):
                 found = [_wrong(ctx, release, files)]
                 words.append(f"{_words(files[0])} for {release} instead of {wanted(ctx).words}")
@@ -205,6 +222,10 @@ def check(ctx: Context) -> RungResult:
     if causes:
         unique = {(c.cause, c.evidence): c for c in causes}
         return say.broken(f"modules: {'; '.join(words)}", list(unique.values()), notes)
+    stale = stale_causes(ctx)
+    if stale:
+        text = "the initramfs holds another version of the module than the disk: it would be loaded first"
+        return say.broken(text, stale, notes)
     first = module_files(ctx, ctx.releases[0])[0]
     return say.ok(f"{_words(first)} modules for {listed(ctx.releases)}", *notes)
 
@@ -388,6 +409,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     if fresh:
         steps.append(_install(ctx))
     steps += _build_steps(ctx, fresh)
+    if stale_causes(ctx):
+        steps += initramfs_steps(ctx, ("module",))
     return tuple(step for step in steps if step is not None)
 
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.gpu import PASSTHROUGH
+from gpu_bringup.ladder.images import nouveau_causes
+from gpu_bringup.ladder.log_causes import log_causes
 from gpu_bringup.ladder.steps import change_step, initramfs_steps, reboot_step
 from gpu_bringup.ladder.view import (
+    board,
     gpus,
     later,
     loaded_names,
@@ -19,8 +22,10 @@ from gpu_bringup.ladder.view import (
     short_bus,
 )
 from gpu_bringup.ladder.words import Say, ev, listed, why_unknown
+from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
     from gpu_bringup.model.facts import PciDevice
@@ -68,11 +73,33 @@ def _unbound(ctx: Context) -> tuple[PciDevice, ...]:
     return tuple(d for d in gpus(ctx) if not isinstance(d.driver, Unknown) and d.driver != "nvidia")
 
 
+def _wrong_driver(ctx: Context, device: PciDevice) -> tuple[str, Evidence] | None:
+    """Why the loaded driver can't take this GPU: flavour, or a branch that no longer serves it."""
+    place, facts = board(ctx, device), ctx.facts
+    flavour, version = facts.modules.loaded_flavour, loaded_version(facts)
+    if flavour is Flavour.PROPRIETARY and place.open_modules == "required":
+        told = ev("/proc/driver/nvidia/version", f"{version}, proprietary; {place.name} needs open")
+        return "proprietary-module-on-open-only-gpu", told
+    if flavour is Flavour.OPEN and place.open_modules == "unsupported":
+        told = ev("/proc/driver/nvidia/version", f"{version}, open; {place.name} needs proprietary")
+        return "open-module-on-pre-turing", told
+    last, branch = place.last_branch, branch_of(version)
+    if last and branch.isdigit() and int(branch) > int(last):
+        told = ev("/proc/driver/nvidia/version", f"{version}; {place.name} is served up to R{last}")
+        return "legacy-gpu-branch", told
+    return None
+
+
 def _not_bound(
     ctx: Context, unbound: tuple[PciDevice, ...], evidence: list[Evidence]
 ) -> RungResult:
     causes: dict[str, list[Evidence]] = {}
+    said = log_causes(ctx, 0.85)
     for device in unbound:
+        wrong = _wrong_driver(ctx, device) if device.driver not in PASSTHROUGH else None
+        if wrong is not None:
+            causes.setdefault(wrong[0], []).append(wrong[1])
+            continue
         kind = "gpu-bound-to-vfio" if device.driver in PASSTHROUGH else "gpu-not-bound"
         told = ev(f"/sys/bus/pci/devices/{device.bus_id}/driver", str(device.driver or "no driver"))
         lines = log_lines(ctx, rf"NVRM:.*{re.escape(device.bus_id)}|probe of {device.bus_id}")
@@ -80,7 +107,13 @@ def _not_bound(
     held = listed(f"{d.bus_id} ({d.driver or 'no driver'})" for d in unbound)
     return say.broken(
         f"the nvidia module is loaded, but does not hold {held}",
-        [cause(kind, 0.8, *told) for kind, told in causes.items()],
+        [
+            *(
+                cause(kind, 0.8 if kind == "gpu-not-bound" else 0.96, *told)
+                for kind, told in causes.items()
+            ),
+            *(item for item in said if item.cause not in causes),
+        ],
         evidence,
     )
 
@@ -109,6 +142,13 @@ def check(ctx: Context) -> RungResult:
     unbound = _unbound(ctx)
     if unbound:
         return _not_bound(ctx, unbound, evidence)
+    early = [] if ctx.outside_driver else nouveau_causes(ctx)
+    if early:
+        return say.broken(
+            "the initramfs holds nouveau without its blacklist: nouveau takes the GPU at the next boot",
+            early,
+            evidence,
+        )
     if entries:
         return say.ok("nouveau is kept away by modprobe.d", *evidence)
     if _nvidia_has_all(ctx):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.loaded import log_causes
+from gpu_bringup.ladder.log_causes import log_causes
 from gpu_bringup.ladder.view import board, gpus, later, link_widths, log_lines, short_bus
 from gpu_bringup.ladder.words import Say, counted, ev, listed, plural
 from gpu_bringup.ladder.xid import faults, not_read

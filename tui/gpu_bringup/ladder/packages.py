@@ -10,6 +10,9 @@ from gpu_bringup.families.local import use_folder
 from gpu_bringup.families.repository import NVLSM
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.failed_build import build_cause, removal_step, replaced_by_target
+from gpu_bringup.ladder.repository_key import key_causes, key_step
+from gpu_bringup.ladder.series import series_causes, series_steps
 from gpu_bringup.ladder.steps import change_step, refresh_step
 from gpu_bringup.ladder.view import (
     base_name,
@@ -191,7 +194,10 @@ def _health(ctx: Context) -> list[Cause]:
     facts = ctx.facts.packages
     causes: list[Cause] = []
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
-    if unfinished or facts.interrupted is True:
+    failed = build_cause(ctx)
+    if failed is not None:
+        causes.append(failed)
+    elif unfinished or facts.interrupted is True:
         text = listed(unfinished[:6]) or "an interrupted transaction is waiting to be finished"
         causes.append(
             cause("dpkg-interrupted", 0.95, ev("package database", f"not configured: {text}"))
@@ -204,6 +210,8 @@ def _health(ctx: Context) -> list[Cause]:
     held = held_in_the_way(ctx)
     if held:
         causes.append(cause("held-or-broken-packages", 0.9, ev("holds", f"held: {listed(held)}")))
+    else:
+        causes += series_causes(ctx)
     return causes
 
 
@@ -222,6 +230,7 @@ def _source(ctx: Context) -> list[Cause]:
         causes.append(cause("repository-not-configured", 0.95, ev("package sources", text)))
     elif ctx.target is not None and ctx.target.package.repository in ctx.catalogue.repositories:
         known = ctx.catalogue.repositories[ctx.target.package.repository]
+        causes += key_causes(_entries(ctx, known))
         open_entries = [r for r in _entries(ctx, known) if r.format != "yum" and not r.signed_by]
         for entry in open_entries:
             where = ev(f"{entry.file}:{entry.line}", "no key is named: any trusted key may sign it")
@@ -243,8 +252,14 @@ _WORDS = {
     "mixed-runfile-and-packages": "the .run installer and packages are both at work here; each "
     "overwrites the other's files",
     "held-or-broken-packages": "packages that would have to change are held",
+    "repo-or-branch-package-conflict": "packages of two driver series are mixed: parts of different "
+    "versions refuse each other",
     "repository-not-configured": "the source of the chosen driver is not fully switched on",
-    "repo-signing-key": "the driver's repository names no key that its packages must be signed with",
+    "repo-signing-key": "the driver's repository has no key that vouches for its packages",
+    "dkms-build-api-break": "the driver's package is half configured, because its modules do not "
+    "compile on this kernel",
+    "dkms-build-gpl-symbol": "the driver's package is half configured, because its modules may not use "
+    "what they need of this kernel",
 }
 
 
@@ -309,7 +324,9 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         return ()
     steps: list[Step | None] = []
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
-    if unfinished or facts.interrupted is True:
+    steps.append(removal_step(ctx))
+    failed = steps[0] is not None or replaced_by_target(ctx)
+    if (unfinished or facts.interrupted is True) and not failed:
         steps.append(
             Step(
                 id="mend-packages",
@@ -340,6 +357,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 undo=(family.manager.hold(held),),
             )
         )
+    else:
+        steps += series_steps(ctx)
     return (*(step for step in steps if step is not None), *_source_steps(ctx))
 
 
@@ -361,6 +380,9 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
                 expect="The files are rewritten with one more word in each line that needs it.",
             )
         )
+    configured = ctx.catalogue.repositories.get(target.package.repository)
+    if configured is not None and target.source_kind != "local":
+        steps.append(key_step(ctx, configured, _entries(ctx, configured)))
     repository = needed_repository(ctx)
     if repository is not None and not isinstance(ctx.facts.os, Unknown):
         steps.append(

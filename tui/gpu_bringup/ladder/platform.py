@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.room import room_steps
 from gpu_bringup.ladder.view import installing, loaded_version, needs_module, prepare_only
 from gpu_bringup.ladder.words import Say, ev, plural
 from gpu_bringup.model.gpu_facts import NvmlFacts
@@ -159,8 +160,11 @@ def _where(ctx: Context) -> list[Evidence]:
 
 
 def repair(ctx: Context) -> tuple[Step, ...]:
-    """Where a driver can't live, a person must choose another place or make room: no steps."""
-    return ()
+    """Room can be made; where a driver can't live, a person must choose another place: no steps."""
+    causes = frozenset(item.cause for item in check(ctx).causes)
+    if ctx.outside_driver or not causes <= {"dkms-disk-full", "boot-partition-full"}:
+        return ()
+    return room_steps(ctx, causes)
 
 
 RUNG = Rung(

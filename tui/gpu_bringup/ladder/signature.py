@@ -150,6 +150,9 @@ def check(ctx: Context) -> RungResult:
             f"signatures could not be read: {listed(f.path for f in vague)}", *evidence
         )
     signers = listed(dict.fromkeys(str(file.signer) for file in files))
+    strange = [file for file in _foreign(ctx) if _foreseeable(ctx, file)] if prepared else []
+    if strange:
+        return _not_ours(ctx, strange, evidence)
     if prepared:
         return say.ok(
             f"signed by {signers}; whether the firmware trusts that key is seen at the first boot of "
@@ -167,7 +170,30 @@ def _refused(
     kernels = listed(file.kernel for file in unsigned)
     told = [ev(file.path, "not signed") for file in unsigned]
     causes: list[Cause] = [cause(cause_id, 0.95, *told, *log_lines(ctx, REFUSED + "|Lockdown: "))]
+    keys = ctx.facts.secure_boot.keys
+    if not policy and keys and all(key.exists is False for key in keys):
+        text = "no signing key was ever made here: nothing has been signed since the driver came"
+        causes.append(cause("sb-enabled-after-install", 0.6, ev(keys[0].key_path, text)))
     return say.broken(f"the modules for {kernels} are not signed", causes, evidence)
+
+
+def _foreseeable(ctx: Context, file: ModuleFile) -> bool:
+    """Is it sure that no first boot of a prepared system will trust this file's signer?"""
+    name = file.signer if isinstance(file.signer, str) else ""
+    return not name.startswith(DISTRIBUTIONS)
+
+
+def _not_ours(ctx: Context, files: list[ModuleFile], evidence: list[Evidence]) -> RungResult:
+    """Signed by a key whose pair isn't here: the key that will be enrolled doesn't fit them."""
+    key = host_key(ctx)
+    signers = listed(dict.fromkeys(str(file.signer) for file in files))
+    text = f"this system signs with another key than {signers}, whose pair is not here"
+    told = ev(key.certificate_path if key is not None else "signing keys", text)
+    return say.broken(
+        f"signed by {signers}, a key that isn't this system's",
+        [cause("sb-mok-not-enrolled", 0.93, told)],
+        evidence,
+    )
 
 
 def _enrolment(
@@ -192,12 +218,35 @@ def _enrolment(
             else "the key is not enrolled in the firmware"
         )
         source = key.certificate_path if key is not None else "mokutil --list-enrolled"
+        if key is not None and key.enrolled is True:
+            # The host's own key is trusted: the module bears somebody else's signature.
+            text = "with another key than the enrolled one of this host"
+            source = key.certificate_path
         told = cause("sb-mok-not-enrolled", 0.95, ev(source, text), *log_lines(ctx, REFUSED))
         return say.broken(f"signed by {signers}, but {text}", [told], evidence)
+    said = log_lines(ctx, REFUSED)
+    if said and ctx.facts.modules.loaded_version is None:
+        text = "enrolled, and yet this kernel refused it: it doesn't look for module keys there"
+        found = cause("sb-key-not-trusted-by-kernel", 0.9, ev("enrolled keys", text), *said)
+        return say.broken(f"signed by {signers}, enrolled, and yet refused", [found], evidence)
     unknown = [answer.reason for answer in trust.values() if isinstance(answer, Unknown)]
     if unknown:
         return say.unknown(f"whether the key of {signers} is enrolled is not known: {unknown[0]}")
     return say.ok(f"signed by {signers}, a key that this kernel trusts", *evidence)
+
+
+def _foreign(ctx: Context) -> tuple[ModuleFile, ...]:
+    """Modules that another key signed although this host has one of its own."""
+    key = host_key(ctx)
+    if key is None or key.exists is not True:
+        return ()
+    return tuple(
+        file
+        for file in _files(ctx)
+        if isinstance(file.signer, str)
+        and _own_key(ctx, file) is None
+        and _trusted(ctx, file) is False
+    )
 
 
 def repair(ctx: Context) -> tuple[Step, ...]:
@@ -212,12 +261,13 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 f"sign-module-{file.kernel}",
                 "signature",
                 f"Build the modules for {file.kernel} again, signed",
-                "The modules were built before there was a key. Building them again signs them.",
+                "The modules bear no signature, or one of a key that isn't this host's. Building them "
+                "again signs them with the key that the firmware knows.",
                 family.repair_module(package, file.kernel, ctx.facts),
                 done_when=() if enrolment_missing(ctx) else ("signature",),
                 estimate_seconds=180,
             )
-            for file in _unsigned(ctx)
+            for file in (*_unsigned(ctx), *_foreign(ctx))
         ]
     if enrolment_missing(ctx):
         key = host_key(ctx)

@@ -59,7 +59,8 @@ def key_step(ctx: Context) -> Step | None:
     scheme = ctx.family.signing(ctx.facts)
     names = wanting(ctx, scheme.packages)
     # A key that may exist is never made anew: that would orphan the enrolled one.
-    make = scheme.make_key if key is not None and key.exists is False else ()
+    absent = key is not None and key.exists is False
+    make = scheme.make_key if absent or scheme.writes else ()
     if not names and not make:
         return None
     install = (ctx.family.manager.install(names),) if names else ()
@@ -70,6 +71,8 @@ def key_step(ctx: Context) -> Step | None:
         why="Under Secure Boot the kernel loads only modules that a key it trusts has signed. The "
         "signing tools must be there before the modules are built, or they come out unsigned.",
         commands=(*install, *make),
+        writes=scheme.writes,
+        undo=scheme.undo,
         estimate_seconds=30,
         packages=names,
     )

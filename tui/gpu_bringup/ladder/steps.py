@@ -30,7 +30,7 @@ _SHARED_TOOLS = re.compile(
 )
 
 
-def _without_vague(names: tuple[str, ...]) -> tuple[str, ...]:
+def without_vague(names: tuple[str, ...]) -> tuple[str, ...]:
     """Build trees once: beside one of an exact version, its bare name would bring the newest too."""
 
     def exact(name: str) -> bool:
@@ -80,7 +80,7 @@ def install_step(
         rung=rung,
         title=title,
         why=why,
-        commands=(manager.install(_without_vague(names)),),
+        commands=(manager.install(without_vague(names)),),
         undo=(manager.remove(new),) if new and not kept else (),
         done_when=done_when,
         estimate_seconds=estimate_seconds,

@@ -220,6 +220,17 @@ def driver_traces(ctx: Context) -> tuple[str, ...]:
     return tuple(traces)
 
 
+def foreign_kernel(file: ModuleFile) -> str:
+    """The other kernel release that a file was built for; empty: its own, or it isn't known.
+
+    A link in weak-updates to another release's module is meant so.
+    """
+    if not isinstance(file.vermagic, str) or "weak-updates" in file.path:
+        return ""
+    magic = file.vermagic.split(" ", 1)[0]
+    return magic if magic != file.kernel else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The module that each kernel should have; empty or None: any."""
@@ -232,6 +243,8 @@ class Wanted:
 
     def fits(self, file: ModuleFile) -> bool:
         """Is this file the wanted version and flavour (unknown ones are given the benefit)?"""
+        if foreign_kernel(file):
+            return False
         if isinstance(file.version, str):
             if self.version and file.version != self.version:
                 return False

@@ -17,6 +17,8 @@ class SourceKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
+    """What an operator wants."""
+
     scenario: str = "long-term-stable"
     gpus: tuple[str, ...] = ()
     """Names or PCI ids of hardware to plan for; empty: what was detected."""
@@ -36,5 +38,7 @@ class Answers:
     today: date | None = None
     local_packages: str = ""
     """Folder with packages for the local (air-gapped) source."""
+    local_files: tuple[str, ...] | None = None
+    """Names of the files in that folder; None: not looked."""
     cuda: str = ""
     """A CUDA version ("12.4") that programs on this host need; empty: none named."""

@@ -402,6 +402,8 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
+    """Everything that is known of the field."""
+
     sources: dict[str, Source]
     architectures: dict[str, Architecture]
     gpus: tuple[Gpu, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -29,10 +30,13 @@ class Change:
     def by(self) -> str:
         """Who did it, for a sentence."""
         if self.unattended:
-            return next((name for name in UNATTENDED if name in self.command), "an automatic upgrade")
+            return next(
+                (name for name in UNATTENDED if name in self.command), "an automatic upgrade"
+            )
         who = f" (called by {self.user})" if self.user and self.user != "root" else ""
         if self.command:
-            short = self.command if len(self.command) <= 80 else self.command[:77] + "..."
+            plain = re.sub(r" -o \S+", "", self.command)
+            short = plain if len(plain) <= 80 else plain[:77] + "..."
             return f"'{short}'{who}"
         return f"a package manager's run that no history names{who}"
 

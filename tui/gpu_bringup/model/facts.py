@@ -19,6 +19,8 @@ _NOT_LOOKED = Unknown("not looked at")
 
 @dataclass(frozen=True, slots=True)
 class OsFacts:
+    """The system, from os-release(5)."""
+
     id: str
     version: str
     name: str
@@ -30,6 +32,8 @@ class OsFacts:
 
 @dataclass(frozen=True, slots=True)
 class PlatformFacts:
+    """Where the system runs: container, chroot, virtual machine, cloud."""
+
     container: Fact[str | None] = _NOT_LOOKED
     """"docker", "podman", "lxc" …; None: no container."""
     chroot: Fact[bool] = _NOT_LOOKED
@@ -64,6 +68,8 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
+    """One kernel that is installed or can be booted."""
+
     release: str
     running: bool = False
     bootable: bool = True
@@ -101,6 +107,8 @@ class BootChoice:
 
 @dataclass(frozen=True, slots=True)
 class KernelFacts:
+    """The running kernel, the installed ones, and what boots next."""
+
     running: Fact[str]
     installed: Fact[tuple[Kernel, ...]]
     """Every kernel with a folder in /lib/modules or an image in /boot, newest first."""
@@ -139,10 +147,14 @@ class PciDevice:
     """The revision reads 0xff: the device no longer answers."""
     vgpu: Fact[bool] = _NOT_LOOKED
     """A hypervisor's slice of a GPU (NVIDIA vGPU); a GPU that was passed through whole is none."""
+    bars_unset: Fact[tuple[int, ...]] = _NOT_LOOKED
+    """Memory windows (BARs) that the firmware gave no address."""
 
 
 @dataclass(frozen=True, slots=True)
 class PciFacts:
+    """What of NVIDIA's is on the PCI bus."""
+
     gpus: Fact[tuple[PciDevice, ...]]
     nvswitches: Fact[tuple[PciDevice, ...]]
     nvlink5: Fact[bool] = _NOT_LOOKED
@@ -175,6 +187,8 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class SecureBootFacts:
+    """Secure Boot, lockdown, and the keys that modules can be signed with."""
+
     state: Fact[SecureBoot]
     lockdown: Fact[str] = _NOT_LOOKED
     """"none", "integrity", "confidentiality"."""
@@ -198,6 +212,8 @@ class SecureBootFacts:
 
 @dataclass(frozen=True, slots=True)
 class Package:
+    """One package of the package manager's database."""
+
     name: str
     version: str
     status: str = "ii"
@@ -227,10 +243,15 @@ class Repository:
     """"deb822", "one-line", "yum", "zypp"."""
     kind: str = "other"
     """"distribution", "security", "backports", "nvidia", "nvidia-container", "other"."""
+    key: Fact[str] = _NOT_LOOKED
+    """State of the key file of an entry that isn't the distribution's: "good", "missing", "expired",
+    "revoked"."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFacts:
+    """The package manager, its packages and sources, and how the driver came here."""
+
     manager: Fact[str | None] = _NOT_LOOKED
     """"apt", "dnf", "zypper"; None: none of them."""
     installed: Fact[tuple[Package, ...]] = _NOT_LOOKED
@@ -284,6 +305,8 @@ class ModuleFile:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModule:
+    """One line of /proc/modules."""
+
     name: str
     version: Fact[str | None] = _NOT_LOOKED
     references: int = 0
@@ -292,6 +315,8 @@ class LoadedModule:
 
 @dataclass(frozen=True, slots=True)
 class ModuleFacts:
+    """NVIDIA's kernel modules, on disk, in DKMS and loaded."""
+
     files: Fact[tuple[ModuleFile, ...]] = _NOT_LOOKED
     loaded: Fact[tuple[LoadedModule, ...]] = _NOT_LOOKED
     """NVIDIA's and those that compete with them (nouveau, nova_core, nova_drm, vfio_pci)."""
@@ -305,6 +330,8 @@ class ModuleFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
+    """Device nodes and GSP firmware."""
+
     nodes: Fact[tuple[str, ...]] = _NOT_LOOKED
     """NVIDIA's device nodes below /dev ("nvidia0", "nvidiactl", "nvidia-uvm")."""
     firmware: Fact[tuple[str, ...]] = _NOT_LOOKED
@@ -315,6 +342,8 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Library:
+    """One driver library that the dynamic linker finds."""
+
     soname: str
     path: str
     version: Fact[str] = _NOT_LOOKED
@@ -325,12 +354,16 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class LibraryFacts:
+    """The driver's libraries."""
+
     libraries: Fact[tuple[Library, ...]] = _NOT_LOOKED
     """libcuda and libnvidia-ml in the linker's order (first wins)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
+    """Fabric Manager, NVLSM, IMEX and nvidia-persistenced."""
+
     fabric_manager: Fact[str | None] = _NOT_LOOKED
     """Version on disk; None: not installed."""
     fabric_manager_running: Fact[bool] = _NOT_LOOKED
@@ -342,6 +375,8 @@ class ServiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class ContainerFacts:
+    """The container toolkit and the engines that it serves."""
+
     toolkit_version: Fact[str | None] = _NOT_LOOKED
     runtimes: Fact[tuple[str, ...]] = _NOT_LOOKED
     """Container engines on this host ("docker", "containerd", "podman", "crio")."""
@@ -352,6 +387,8 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Space:
+    """Room on one file system."""
+
     path: str
     free: Fact[int]
     """Bytes an ordinary user may still write."""
@@ -361,6 +398,8 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StorageFacts:
+    """Room on the file systems that an install writes to."""
+
     spaces: tuple[Space, ...] = ()
 
     def free(self, path: str) -> Fact[int]:
@@ -373,6 +412,8 @@ class StorageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ToolkitFacts:
+    """The CUDA toolkit."""
+
     cuda: Fact[str | None] = _NOT_LOOKED
     """Version of the CUDA toolkit on this host ("13.0"); None: none (inference needs none)."""
     path: str = ""
@@ -410,6 +451,8 @@ class Facts:
     log: LogFacts
     initramfs: Fact[tuple[Initramfs, ...]] = _NOT_LOOKED
     """One a bootable kernel; looked into only when asked (seconds)."""
+    outdated_images: Fact[tuple[Initramfs, ...]] = _NOT_LOOKED
+    """Of those, the ones older than modprobe.d or the modules: looked into by every check."""
     history: Fact[tuple[Change, ...]] = _NOT_LOOKED
     """Package changes that matter, oldest first; looked up only when asked or when layers differ."""
     recorded: bool = False

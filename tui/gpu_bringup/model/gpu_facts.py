@@ -14,6 +14,8 @@ _NOT_LOOKED = Unknown("not looked at")
 
 @dataclass(frozen=True, slots=True)
 class NvmlGpu:
+    """One GPU, as NVML tells of it."""
+
     index: int
     bus_id: str
     name: str
@@ -42,6 +44,8 @@ class NvmlGpu:
 
 @dataclass(frozen=True, slots=True)
 class NvmlFacts:
+    """What NVML answered."""
+
     driver_version: str
     cuda_version: str
     """Highest CUDA version the driver serves, "13.0"."""
@@ -52,6 +56,8 @@ class NvmlFacts:
 
 @dataclass(frozen=True, slots=True)
 class CudaDevice:
+    """One GPU, as CUDA tells of it."""
+
     index: int
     name: str = ""
     compute_capability: str = ""
@@ -78,6 +84,8 @@ class CudaPeer:
 
 @dataclass(frozen=True, slots=True)
 class CudaFacts:
+    """What libcuda answered."""
+
     init: int
     """Result of cuInit; 0 is success."""
     driver_version: str = ""

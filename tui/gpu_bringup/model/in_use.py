@@ -52,11 +52,14 @@ class Holder:
         }
 
 
+_NOT_LOOKED = Unknown("not looked at")
+
+
 @dataclass(frozen=True, slots=True)
 class InUse:
     """What runs on the GPUs of a host."""
 
-    holders: Fact[tuple[Holder, ...]] = Unknown("not looked at")
+    holders: Fact[tuple[Holder, ...]] = _NOT_LOOKED
     """Users' programs; the driver's own services are in ``services``."""
     services: tuple[str, ...] = ()
     """Running units of the driver's own services and the display manager, consumers first."""
@@ -69,6 +72,7 @@ class InUse:
         return () if isinstance(self.holders, Unknown) else self.holders
 
     def to_json(self) -> dict[str, Any]:
+        """The ``in_use`` part of ``recover --json``."""
         unknown = self.holders.reason if isinstance(self.holders, Unknown) else None
         return {
             "holders": [item.to_json() for item in self.known],
@@ -76,3 +80,6 @@ class InUse:
             "services": list(self.services),
             "unseen": self.unseen,
         }
+
+
+NOT_LOOKED = InUse()

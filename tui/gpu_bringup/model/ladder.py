@@ -39,6 +39,8 @@ class State(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
+    """What was seen, and where."""
+
     source: str
     """File, command or interface that said so."""
     text: str
@@ -49,6 +51,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
+    """A named cause of a broken rung."""
+
     cause: str
     """Id of the failure ("headers-missing")."""
     title: str
@@ -69,6 +73,8 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class RungResult:
+    """What became of one rung."""
+
     id: str
     state: State
     summary: str
@@ -85,13 +91,54 @@ class RungResult:
         }
 
 
+WISHES = frozenset(
+    {"repository-not-configured", "driver-other-than-target", "kernel-not-installed"}
+)
+"""Causes that only say that what was chosen isn't there yet: nothing that worked is broken."""
+SET_UP = WISHES | {
+    "driver-not-installed",
+    "headers-missing",
+    "headers-meta-not-following",
+    "gcc-mismatch",
+    "nouveau-loaded",
+    "module-not-loaded",
+    "driver-libraries-missing",
+    "container-toolkit-missing",
+    "unattended-upgrade-unguarded",
+    "partial-hold",
+    "persistenced-failed",
+    "device-nodes-missing",
+    "fabricmanager-not-running",
+}
+"""On a server that never had a driver these are no faults either: they are what set-up is for."""
+
+
 @dataclass(frozen=True, slots=True)
 class LadderReport:
+    """All rungs, lowest first."""
+
     rungs: tuple[RungResult, ...]
+    cause_rung: str = ""
+    """The rung that keeps the server from working as it is; empty: the lowest broken one."""
+
+    @property
+    def fresh(self) -> bool:
+        """Was no driver ever installed here?"""
+        return any(item.cause == "driver-not-installed" for r in self.rungs for item in r.causes)
+
+    def not_yet(self, rung: RungResult) -> bool:
+        """Doesn't it hold only because it hasn't been set up yet?"""
+        if rung.state is not State.BROKEN or not rung.causes:
+            return False
+        fine = SET_UP if self.fresh else WISHES
+        return all(item.cause in fine for item in rung.causes)
 
     @property
     def root_cause(self) -> RungResult | None:
-        """The lowest broken rung, or None."""
+        """The broken rung that mending starts with, or None."""
+        for rung in self.rungs:
+            if rung.id == self.cause_rung and rung.state is State.BROKEN:
+                return rung
         return next((rung for rung in self.rungs if rung.state is State.BROKEN), None)
 
     @property

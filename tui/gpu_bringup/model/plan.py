@@ -184,6 +184,8 @@ class MadeFor:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """The steps that bring a host to its target."""
+
     target: dict[str, Any]
     """The target as ``Target.to_json`` gives it."""
     steps: tuple[Step, ...]

@@ -42,6 +42,8 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class DriverChoice:
+    """A driver and its kind of kernel modules."""
+
     branch: str
     version: str
     flavour: Flavour
@@ -62,6 +64,8 @@ def fill_kernels(names: Iterable[str], kernels: Iterable[str]) -> tuple[str, ...
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """What shall stand on a host."""
+
     scenario: str
     gpus: tuple[str, ...]
     """Catalogue names, for words on the screen."""
@@ -81,6 +85,26 @@ class Target:
     """The kernel isn't the running one (image, chroot): what runs is seen at its first boot."""
     source_kind: str = "distribution"
     local_packages: str = ""
+
+    def on(self, kernels: tuple[str, ...], prepare_only: bool) -> Target:
+        """The same for these kernels. ``dataclasses.replace`` takes twice the time, which counts where
+        every candidate of every host of a fleet gets its target."""
+        return Target(
+            scenario=self.scenario,
+            gpus=self.gpus,
+            kernels=kernels,
+            keep_kernel=self.keep_kernel,
+            driver=self.driver,
+            package=self.package,
+            cuda=self.cuda,
+            extras=self.extras,
+            containers=self.containers,
+            fabric=self.fabric,
+            hold=self.hold,
+            prepare_only=prepare_only,
+            source_kind=self.source_kind,
+            local_packages=self.local_packages,
+        )
 
     @property
     def exact_package(self) -> DriverPackage:
@@ -124,7 +148,7 @@ class Assessment:
 
     def __post_init__(self) -> None:
         # Asked for again and again, of every candidate of every host.
-        found = [r for r in self.reasons if r.verdict is Verdict.VIOLATED and r.blocking]
+        found = [r for r in self.reasons if r.blocking and r.verdict is Verdict.VIOLATED]
         object.__setattr__(self, "blocked_by", tuple(found))
 
     @property
@@ -135,6 +159,8 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
+    """The choice, or why there is none."""
+
     status: str
     """"recommended" or "refused"."""
     profile: str

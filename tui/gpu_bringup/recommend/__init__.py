@@ -14,4 +14,14 @@ from __future__ import annotations
 from gpu_bringup.recommend.choose import proving_order, rank, recommend
 from gpu_bringup.rules.describe import validate_answers
 
-__all__ = ["proving_order", "rank", "recommend", "validate_answers"]
+__all__ = ["LOOKS_AT", "proving_order", "rank", "recommend", "validate_answers"]
+
+LOOKS_AT = frozenset(
+    {
+        *("os", "platform", "kernels", "pci", "secure-boot", "nvml", "modules", "packages"),
+        # Only these together tell how a driver that is there came onto the host.
+        *("cuda", "libraries", "traces"),
+    }
+)
+"""The observers of ``facts.collect`` whose facts a choice rests on: of many hosts, nothing else need
+be looked at."""

@@ -180,7 +180,7 @@ def judge(subject: Subject, prepare_only: bool = False) -> list[Judged]:
     kernels = tuple(kernel.release for kernel in subject.kernels if kernel.release)
     judged = []
     for mine, its in zip(steady, moving, strict=True):
-        target = replace(mine.target, kernels=kernels, prepare_only=prepare_only)
+        target = mine.target.on(kernels, prepare_only)
         parts = chain.from_iterable(zip(mine.reasons, its.reasons, strict=True))
         reasons = tuple(chain.from_iterable(parts))
         assessment = Assessment(target, reasons, with_certainty(mine.score, its.certainty))

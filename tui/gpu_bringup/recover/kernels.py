@@ -13,6 +13,7 @@ from gpu_bringup.ladder.view import boards, module_files, wanted
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.next_boot import next_boot
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
@@ -36,7 +37,9 @@ def why_not(ctx: Context, release: str) -> str:
         files = module_files(ctx, release)
         if not files:
             return "has no nvidia module"
-        return f"has the module in version {files[0].version}, the libraries need {wanted(ctx).words}"
+        return (
+            f"has the module in version {files[0].version}, the libraries need {wanted(ctx).words}"
+        )
     kernel = ctx.facts.kernel(release)
     if kernel is not None and kernel.initramfs is False:
         return "has no initramfs, so it may not boot"
@@ -54,10 +57,14 @@ def serving(ctx: Context) -> tuple[str, ...]:
     installed = ctx.facts.kernels.installed
     if isinstance(installed, Unknown) or blacklist_entries(ctx):
         return ()
+    failing = {row.release for row in next_boot(ctx).rows if row.works is False}
     return tuple(
         kernel.release
         for kernel in installed
-        if kernel.bootable and not kernel.running and not why_not(ctx, kernel.release)
+        if kernel.bootable
+        and not kernel.running
+        and kernel.release not in failing
+        and not why_not(ctx, kernel.release)
     )
 
 

@@ -31,7 +31,9 @@ def why_not(ctx: Context) -> str:
     if facts.platform.modules_loadable is False:
         return "this kernel takes no further module until the next boot (modules_disabled)"
     if competing(ctx):
-        return f"{listed(competing(ctx))} holds the GPU and can't be taken away while the system runs"
+        return (
+            f"{listed(competing(ctx))} holds the GPU and can't be taken away while the system runs"
+        )
     if blacklist_entries(ctx):
         return "modprobe.d keeps the module out: that must be mended first"
     gpus = () if isinstance(facts.pci.gpus, Unknown) else facts.pci.gpus

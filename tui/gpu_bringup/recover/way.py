@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpu_bringup.model.in_use import InUse
+from gpu_bringup.model.in_use import NOT_LOOKED, InUse
 
 if TYPE_CHECKING:
     from gpu_bringup.model.plan import Plan
@@ -61,7 +61,7 @@ class Recovery:
     ways: tuple[Way, ...]
     not_here: tuple[tuple[str, str], ...] = ()
     """(title, reason) of ways that this host does not have."""
-    in_use: InUse = InUse()
+    in_use: InUse = NOT_LOOKED
 
     def way(self, word: str) -> Way | None:
         """The way of a number or an id; None: there is none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.rules.finding import Finding, Module, series_of
@@ -25,9 +26,9 @@ def breaks(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> list[F
     modules that had built for years stopped building (the catalogue names the incidents).
     """
     findings = []
-    for item in catalogue.stable_breaks:
+    for item, has in met(catalogue, kernel):
         if item.flavour in (None, module.flavour):
-            finding = _one_break(catalogue, item, module, kernel)
+            finding = _one_break(catalogue, item, has, module, kernel)
             if finding is not None:
                 findings.append(finding)
     return findings
@@ -44,14 +45,23 @@ def copes(
     if upstream is None or kernel.vendor:
         return None
     found = []
-    for item in catalogue.stable_breaks:
-        if item.flavour not in (None, module.flavour) or reached(item, kernel) is False:
+    for item, _ in met(catalogue, kernel):
+        if item.flavour not in (None, module.flavour):
             continue
         if not fix(item, module.driver).known:
             return None
         if after < series_of(item.mainline) <= (upstream.major, upstream.minor):
             found.append(item)
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def met(
+    catalogue: Catalogue, kernel: TargetKernel
+) -> tuple[tuple[StableBreak, Literal[True] | None], ...]:
+    """The changes that a kernel has (True), or of which that isn't known (None)."""
+    found = ((item, reached(item, kernel)) for item in catalogue.stable_breaks)
+    return tuple((item, has) for item, has in found if has is not False)
 
 
 def reached(item: StableBreak, kernel: TargetKernel) -> bool | None:
@@ -120,11 +130,12 @@ def _fails(item: StableBreak, module: Module, kernel: TargetKernel, known: Fix) 
 
 
 def _one_break(
-    catalogue: Catalogue, item: StableBreak, module: Module, kernel: TargetKernel
+    catalogue: Catalogue,
+    item: StableBreak,
+    has: Literal[True] | None,
+    module: Module,
+    kernel: TargetKernel,
 ) -> Finding | None:
-    has = reached(item, kernel)
-    if has is False:
-        return None
     known = fix(item, module.driver)
     if known.known and not (has and known.within):
         return None

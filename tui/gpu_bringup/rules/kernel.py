@@ -22,7 +22,7 @@ def findings(subject: Subject, candidate: Candidate, kernel: TargetKernel) -> tu
     return _judge(subject.catalogue, module, kernel, subject.evidence)
 
 
-_judge = lru_cache(maxsize=4096)(judge)
+_judge = lru_cache(maxsize=8192)(judge)
 """Three places ask for each candidate, and the hosts of a fleet share their kernels."""
 
 

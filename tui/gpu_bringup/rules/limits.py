@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.versions import UpstreamKernel, branch_of, driver_key
-from gpu_bringup.rules.breaks import copes, reached
+from gpu_bringup.rules.breaks import copes, met
 from gpu_bringup.rules.finding import Finding, Module, series_of
 from gpu_bringup.rules.fixes import fix
 from gpu_bringup.rules.packaged import patched_up_to
@@ -172,8 +172,8 @@ def _open_changes(catalogue: Catalogue, module: Module, kernel: TargetKernel) ->
     and none that it surely doesn't cope with?"""
     states = [
         fix(item, module.driver).known
-        for item in catalogue.stable_breaks
-        if item.flavour in (None, module.flavour) and reached(item, kernel) is not False
+        for item, _ in met(catalogue, kernel)
+        if item.flavour in (None, module.flavour)
     ]
     return None in states and False not in states
 

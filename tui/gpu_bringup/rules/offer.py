@@ -73,6 +73,45 @@ def branch_of_package(subject: Subject, candidate: Candidate) -> Iterator[Reason
     )
 
 
+def _in_folder(subject: Subject, candidate: Candidate, where: tuple[str, ...]) -> Reason:
+    """What the operator's folder has of this driver, by the names of its files."""
+    from gpu_bringup.families.local import INDEXES, lacking, packages_in
+
+    folder, files = subject.answers.local_packages, subject.answers.local_files
+    names = _filled(subject, candidate.package.packages)
+    if files is None:
+        return unknown(
+            "source-reachable",
+            f"The packages must lie in {folder}: {join(names)}. What is there was not looked at.",
+            where,
+        )
+    held = packages_in(files)
+    if not held and any(name in INDEXES for name in files):
+        return unknown(
+            "source-reachable",
+            f"{folder} has an index: whether it has {join(names)} is seen when packages are resolved.",
+            where,
+        )
+    missing = lacking(names, files)
+    if missing:
+        return violated("source-reachable", f"{folder} lacks {join(missing)}.", where)
+    module = candidate.package.kernel_package
+    versions = [version.partition("-")[0] for name, version in held if name == module]
+    if versions and candidate.version not in versions:
+        return violated(
+            "source-reachable",
+            f"{folder} has {module} {join(versions)}, not {candidate.version}; to take what it has: "
+            f"--driver {max(versions, key=driver_key)}",
+            where,
+        )
+    return ok(
+        "source-reachable",
+        f"{folder} has {join(names)}; whether what they depend on is there is seen when packages are "
+        "resolved.",
+        where,
+    )
+
+
 def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """Somebody must offer this driver for this distribution release."""
     release, package = subject.distribution, candidate.package
@@ -86,12 +125,7 @@ def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]
         )
     elif candidate.source_kind == "local":
         if subject.answers.local_packages:
-            yield unknown(
-                "source-reachable",
-                f"The packages must lie in {subject.answers.local_packages}: "
-                f"{join(_filled(subject, package.packages))}. What is there is read when the plan is made.",
-                where,
-            )
+            yield _in_folder(subject, candidate, where)
         else:
             yield violated(
                 "source-reachable",
@@ -102,6 +136,15 @@ def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]
         name = repository.name if repository is not None else "NVIDIA's repository"
         distro = release.nvidia_distro or release.name
         as_of = f"(as of {subject.catalogue.as_of})"
+        if repository is not None and not repository.fingerprints:
+            yield unknown(
+                "source-reachable",
+                f"{name} for {distro} offers R{package.branch} {as_of}, but the fingerprint of its key isn't "
+                "known to this program, which therefore doesn't add it: where it isn't set up already, "
+                "the plan refuses.",
+                where,
+            )
+            return
         known = subject.catalogue.releases.get(candidate.version)
         if known is not None and known.channel not in ("public", "beta"):
             detail = f"{name} for {distro} offers R{package.branch}, {candidate.version} with it {as_of}."

@@ -29,6 +29,22 @@ class Component:
     phrase: str
 
 
+def keyed(subject: Subject, candidate: Candidate) -> bool:
+    """Can its repository be added: is it the distribution's own, or is its key's fingerprint known?
+
+    A repository whose key nobody can check is never added (families.repository), so that a plan
+    with it would only refuse.
+    """
+    if candidate.source_kind != "nvidia-repository":
+        return True
+    repository = subject.catalogue.repositories.get(candidate.package.repository)
+    return repository is None or bool(repository.fingerprints)
+
+
+def _keyed(subject: Subject, candidate: Candidate) -> int:
+    return int(keyed(subject, candidate))
+
+
 def _support(subject: Subject, candidate: Candidate) -> int:
     """3 long enough for the scenario, 2 shorter, 1 its end isn't known, 0 over."""
     if candidate.branch is None:
@@ -81,6 +97,13 @@ def _newest(subject: Subject, candidate: Candidate) -> int:
 
 
 COMPONENTS: tuple[Component, ...] = (
+    Component(
+        "keyed",
+        _keyed,
+        "",
+        "the fingerprint of its repository's key isn't known to this program, which therefore doesn't "
+        "add it",
+    ),
     Component("support", _support, "lifecycle", ""),
     Component("type", _type, "branch-type", ""),
     Component("open", _open, "", "the open modules, NVIDIA's default, work on these boards too"),

@@ -12,6 +12,7 @@ from gpu_bringup.ui.details import Detail, Item
 from gpu_bringup.ui.words import (
     MUTED,
     STATE_STYLES,
+    WARN,
     column,
     lines,
     links,
@@ -66,19 +67,21 @@ def ladder_items(report: LadderReport) -> list[Item]:
     return [
         Item(
             rung.id,
-            rung_line(rung, found[rung.id]),
+            rung_line(rung, found[rung.id], report.not_yet(found[rung.id])),
             rung_detail(rung, found[rung.id], root is found[rung.id]),
         )
         for rung in RUNGS
     ]
 
 
-def rung_line(rung: Rung, result: RungResult) -> Content:
-    style = STATE_STYLES[result.state]
+def rung_line(rung: Rung, result: RungResult, not_yet: bool = False) -> Content:
+    """One line: mark, title, state and summary; ``not_yet``: nothing is broken, only not set up."""
+    style = WARN if not_yet else STATE_STYLES[result.state]
+    word = tr("not yet") if not_yet else state_word(result.state)
     return Content.assemble(
-        (f"{state_mark(result.state)} ", style),
+        ("o " if not_yet else f"{state_mark(result.state)} ", style),
         column(rung.title, _TITLE),
-        (column(state_word(result.state), _WORD), style),
+        (column(word, _WORD), style),
         (result.summary, MUTED if result.state is State.SKIPPED else ""),
     )
 
@@ -148,6 +151,11 @@ def verdict_text(report: LadderReport) -> Content:
             tr("Not known to be healthy: some layers could not be looked at."), "bold $text-accent"
         )
     title = next(rung.title for rung in RUNGS if rung.id == root.id)
+    if report.fresh and report.not_yet(root):
+        return Content.assemble(
+            (tr("Not set up yet. "), "bold $text-warning"),
+            tr("Set-up starts at: {title}.").format(title=title),
+        )
     return Content.assemble(
         (tr("Root cause: {title}. ").format(title=title), "bold $text-error"),
         root.causes[0].title if root.causes else root.summary,

@@ -14,6 +14,7 @@ from gpu_bringup.model.facts import Facts
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.model.target import Recommendation
 from gpu_bringup.model.trial import TrialEvent
+from gpu_bringup.recover.way import Recovery
 from gpu_bringup.run.follow import Follower
 from gpu_bringup.ui.steps import STEPS, index_of
 
@@ -38,6 +39,8 @@ class Wizard:
     """The run that is shown takes an earlier one back."""
     run_state: str = ""
     """ "", "running", "done", "failed", "cancelled", "reboot", "lost"."""
+    recovery: Recovery | None = None
+    """The ways on, where a host that had a driver is broken."""
     after: Situation | None = None
     """The host as it was found when it was verified."""
 
@@ -84,9 +87,10 @@ class Wizard:
         self.done -= later
         return True
 
-    def looked(self, facts: Facts, situation: Situation) -> None:
+    def looked(self, facts: Facts, situation: Situation, recovery: Recovery | None = None) -> None:
         """The host was looked at (again)."""
         self.facts = facts
+        self.recovery = recovery
         self.situation = situation
         self.proven = None
         self.trials.clear()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
+from textual.message import Message
+from textual.widgets import OptionList, Static
 
 from gpu_bringup import engine
 from gpu_bringup.engine import Situation
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.facts import Facts
 from gpu_bringup.model.ladder import State
+from gpu_bringup.recover.way import Recovery, Way
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.pages.base import Page
+from gpu_bringup.ui.screens import choose
+from gpu_bringup.ui.screens.choose import Ways
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
@@ -35,9 +41,29 @@ class LookPage(Page):
     """Looks at the host in the background; the ladder fills in without moving."""
 
     STEP = "look"
-    BINDINGS = [Binding("r", "look_again", "Look again")]
+    BINDINGS = [
+        Binding("i", "about", "About it"),
+        Binding("l", "ladder", "Ladder"),
+        Binding("d", "decide", "Decide"),
+        Binding("r", "look_again", "Look again"),
+    ]
+
+    class Chosen(Message):
+        """The operator chose a way on from a broken server."""
+
+        def __init__(self, way: Way) -> None:
+            super().__init__()
+            self.way = way
 
     DEFAULT_CSS = """
+    LookPage #cause, LookPage #ways { display: none; height: auto; }
+    LookPage #cause { max-height: 9; margin-bottom: 1; }
+    LookPage.-recover #ways { display: block; }
+    LookPage.-recover #cause { display: block; }
+    LookPage.-recover #ladder-row { display: none; }
+    LookPage.-recover.-ladder #ladder-row { display: block; }
+    LookPage.-recover.-ladder #cause { display: none; }
+    LookPage.-recover.-ladder #ways { display: none; }
     LookPage #host { height: 2; color: $text; margin: 0; }
     LookPage #verdict { height: auto; min-height: 2; max-height: 6; }
     """
@@ -53,9 +79,11 @@ class LookPage(Page):
 
     def compose(self) -> ComposeResult:
         yield Static(tr("Looking at this server ..."), id="host")
-        with Horizontal():
+        with Horizontal(id="ladder-row"):
             yield ItemList(id="ladder")
             yield WhyPane()
+        yield Static(id="cause")
+        yield Vertical(id="ways")
         yield Static(id="verdict")
 
     def on_resize(self) -> None:
@@ -64,6 +92,73 @@ class LookPage(Page):
     def enter(self) -> None:
         if self.wizard.situation is not None:
             self._show()
+
+    def first_focus(self) -> None:
+        if self.has_class("-recover") and not self.has_class("-ladder"):
+            for ways in self.query(Ways):
+                ways.focus()
+                return
+        super().first_focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("ladder", "about"):
+            return self.has_class("-recover")
+        if action == "decide":
+            situation = self.wizard.situation
+            return situation is not None and engine.would_decide(situation) is not None
+        return True
+
+    def action_ladder(self) -> None:
+        """Between the ways on and the whole ladder."""
+        self.toggle_class("-ladder")
+        self.first_focus()
+        self.screen.refresh_bindings()
+
+    def action_about(self) -> None:
+        """All about the way under the cursor."""
+        from gpu_bringup.ui.recovery_text import way_detail
+        from gpu_bringup.ui.screens.detail import DetailScreen
+
+        recovery = self.wizard.recovery
+        for ways in self.query(Ways):
+            number = ways.highlighted
+            if recovery is not None and number is not None:
+                self.app.push_screen(DetailScreen(way_detail(recovery, recovery.ways[number])))
+
+    def action_decide(self) -> None:
+        """Ask the one command that separates the causes that remain."""
+        situation, host = self.wizard.situation, self.wizard.host
+        if situation is None:
+            return
+
+        def done(outcome: Outcome[engine.Decision | None]) -> None:
+            decision = outcome.value
+            if decision is None or not self.is_mounted:
+                return
+            command = " ".join(decision.asked.argv)
+            if not decision.cause:
+                told = (
+                    tr("It did not decide: {command}")
+                    if decision.answered
+                    else tr("It could not be asked here: {command}")
+                )
+                self.notify(told.format(command=command), timeout=8)
+                return
+            self.wizard.situation = replace(situation, report=decision.report)
+            self.notify(tr("Decided by: {command}").format(command=command), timeout=8)
+            self._show()
+
+        background.start(self, lambda: engine.decide(host, situation), done, "decide")
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        recovery = self.wizard.recovery
+        if isinstance(event.option_list, Ways) and recovery is not None:
+            event.stop()
+            way = recovery.way(event.option.id or "")
+            if way is not None:
+                self.post_message(self.Chosen(way))
+            return
+        super().on_option_list_option_selected(event)
 
     def blocked(self) -> str:
         if self._looking:
@@ -108,10 +203,10 @@ class LookPage(Page):
         def observer_done(name: str, seconds: float) -> None:
             background.hand_over(app, lambda: self._seen(name))
 
-        def look() -> tuple[Facts, Situation]:
+        def look() -> tuple[Facts, Situation, Recovery | None]:
             facts = engine.observe(wizard.host, done=observer_done)
             situation = engine.examine(wizard.host, facts, wizard.answers, wizard.catalogue)
-            return facts, situation
+            return facts, situation, engine.recovery_of_known(wizard.host, situation)
 
         background.start(self, look, self._looked, "look")
 
@@ -135,7 +230,7 @@ class LookPage(Page):
             )
         )
 
-    def _looked(self, outcome: Outcome[tuple[Facts, Situation]]) -> None:
+    def _looked(self, outcome: Outcome[tuple[Facts, Situation, Recovery | None]]) -> None:
         self._looking = False
         if not self.is_mounted:
             return
@@ -145,6 +240,7 @@ class LookPage(Page):
             return
         self.wizard.looked(*outcome.value)
         self.wizard.done.add(self.STEP)
+        self.call_later(self._show_ways)
         self._show()
         self.post_message(self.Changed())
 
@@ -158,17 +254,41 @@ class LookPage(Page):
         ladder = self.query_one("#ladder", ItemList)
         ladder.show(ladder_items(situation.report))
         self.show_why(ladder)
+        if self.wizard.recovery is not None:
+            from gpu_bringup.ui.recovery_text import cause_text
+
+            self.query_one("#cause", Static).update(cause_text(situation.report))
         steps = len(situation.plan.steps)
         what = (
             tr("{count} steps would mend it: n goes on.").format(count=steps)
             if steps
             else tr("n goes on.")
         )
+        if self.wizard.recovery is not None and not self.has_class("-ladder"):
+            what = tr("A number takes a way, i tells all about it, l shows the ladder.")
         self.query_one("#verdict", Static).update(
             lines([verdict_text(situation.report), Content.styled(what, MUTED)])
             if self.app.size.width >= 100 or situation.report.verdict != "broken"
             else Content("  ").join([verdict_text(situation.report), Content.styled(what, MUTED)])
         )
+
+    async def _show_ways(self) -> None:
+        """Put the numbered ways on the page, or take them off."""
+        from gpu_bringup.ui.recovery_text import way_about
+
+        recovery = self.wizard.recovery
+        box = self.query_one("#ways", Vertical)
+        await box.remove_children()
+        self.set_class(recovery is not None, "-recover")
+        if recovery is not None:
+            told = tr("The ways on from here")
+            brief = self.app.size.height < 30
+            ways = [choose.Way(way.id, way.title, way_about(way)) for way in recovery.ways]
+            title = Static(told, classes="ways-title")
+            await box.mount(title, Ways(ways, width=self.app.size.width, brief=brief))
+        self.first_focus()
+        self._show()
+        self.screen.refresh_bindings()
 
     def _show_host(self) -> None:
         if self.wizard.facts is not None:

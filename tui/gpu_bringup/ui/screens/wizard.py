@@ -7,11 +7,16 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.widgets import ContentSwitcher
 
 from gpu_bringup import engine
 from gpu_bringup.errors import BringupError, ExitCode
 from gpu_bringup.i18n import tr
+from gpu_bringup.model.plan import Plan
+from gpu_bringup.recover.reminder import Reminder
+from gpu_bringup.ui import background
+from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.pages.look import LookPage
@@ -197,6 +202,58 @@ class WizardScreen(FullScreen[None]):
 
     def on_page_changed(self) -> None:
         self._refresh_frame()
+
+    async def on_look_page_chosen(self, event: LookPage.Chosen) -> None:
+        from gpu_bringup.recover.way import LATER, MEND
+        from gpu_bringup.ui.recover_flow import ask
+        from gpu_bringup.ui.recovery_text import way_detail
+
+        way, recovery = event.way, self.wizard.recovery
+        if recovery is None:
+            return
+        if way.id == MEND:
+            await self.action_next()
+        elif self.wizard.recorded:
+            detail = way_detail(recovery, way)
+            told = Content.styled(
+                tr("This is a record: nothing can be changed here. Run this on the server."),
+                "bold $text-warning",
+            )
+            self.app.push_screen(
+                DetailScreen(Detail(detail.title, paragraphs([told, detail.body])))
+            )
+        elif way.id == LATER:
+            self._put_off()
+        else:
+            ask(self, recovery, way, self._begin_way)
+
+    def _begin_way(self, plan: Plan) -> None:
+        async def begin() -> None:
+            from gpu_bringup.ui.pages.run import RunPage
+
+            page = await self.go("run")
+            assert isinstance(page, RunPage)
+            page.begin(plan)
+
+        self.call_later(begin)
+
+    def _put_off(self) -> None:
+        situation, host = self.wizard.situation, self.wizard.host
+        if situation is None:
+            return
+
+        def done(outcome: Outcome[Reminder]) -> None:
+            if outcome.value is None:
+                self.notify(str(outcome.error), severity="error", timeout=10)
+                return
+            self.notify(
+                tr("Nothing was changed. The record of this server is {path}").format(
+                    path=outcome.value.record
+                ),
+                timeout=10,
+            )
+
+        background.start(self, lambda: engine.put_off(host, situation.report), done, "put-off")
 
     async def on_review_page_confirmed(self, event: object) -> None:
         from gpu_bringup.ui.pages.review import ReviewPage

@@ -20,7 +20,7 @@ class ItemList(MarkedList):
     ItemList {
         height: 1fr;
         text-wrap: nowrap;
-        text-overflow: clip;
+        text-overflow: ellipsis;
         & > .option-list--option-disabled { color: $text-primary; text-style: bold; }
     }
     """

@@ -1,0 +1,182 @@
+"""``gpu-bringup check --next-boot`` and ``--ledger``: the two tables and their verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gpu_bringup import engine
+from gpu_bringup.commands.output import columns, paint, print_json, show, wrap
+from gpu_bringup.commands.wish import look
+from gpu_bringup.errors import ExitCode
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.next_boot import COLUMNS, NextBoot
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gpu_bringup.commands.wish import Asked
+    from gpu_bringup.ladder.ledger import Component, Ledger
+
+_TITLES = {"unblocked": "other drivers"}
+_COLOURS = {"ok": "green", "bad": "red", "unknown": "cyan", "not-needed": "dim"}
+_VERDICTS = {"yes": ("green", "bold"), "no": ("red", "bold"), "unknown": ("cyan", "bold")}
+
+
+def run_asked(arguments: argparse.Namespace) -> int:
+    """Print the table that was asked for.
+
+    Returns:
+        0: the next boot has a working driver (--next-boot), all versions agree (--ledger); 1: not so,
+        or it isn't known.
+    """
+    asked = look(arguments)
+    as_json = bool(getattr(arguments, "json", False))
+    if getattr(arguments, "next_boot", False):
+        return _next_boot(asked, as_json)
+    return _ledger(asked, as_json)
+
+
+# --- the next boot ---------------------------------------------------------------------------------
+
+
+def _next_boot(asked: Asked, as_json: bool) -> int:
+    found = engine.next_boot(asked.host, asked.facts, asked.catalogue)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_next_boot(found)
+    return ExitCode.OK if found.verdict == "yes" else ExitCode.FAILED
+
+
+def roles(row: Any) -> str:
+    """ "running, default" and the like; empty: none of them."""
+    words = [
+        word
+        for word, is_so in (
+            ("next boot only", row.once),
+            ("default", row.default is True),
+            ("running", row.running),
+        )
+        if is_so
+    ]
+    return ", ".join(words)
+
+
+def next_boot_lines(found: NextBoot, width: int) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The table as lines of (text, [(cell, state)]): a line a kernel, cells padded to fit ``width``."""
+    heads = ["kernel", *(_TITLES.get(name, name) for name in COLUMNS)]
+    table = [[f"{row.release}", *(row.cell(name).text for name in COLUMNS)] for row in found.rows]
+    widths = [max([len(heads[at]), *(len(line[at]) for line in table)]) for at in range(len(heads))]
+    if sum(widths) + 2 * len(widths) > width:
+        return []
+    lines = [("", [(head.ljust(size), "dim") for head, size in zip(heads, widths, strict=True)])]
+    for row, line in zip(found.rows, table, strict=True):
+        states = ["", *(row.cell(name).state for name in COLUMNS)]
+        cells = [
+            (text.ljust(size), state)
+            for text, size, state in zip(line, widths, states, strict=True)
+        ]
+        lines.append((roles(row), cells))
+    return lines
+
+
+def print_next_boot(found: NextBoot) -> None:
+    """The table, then the verdict in a sentence."""
+    lines = next_boot_lines(found, columns() - 2)
+    for words, cells in lines:
+        painted = [
+            paint(text, _COLOURS.get(state, state)) if state else text for text, state in cells
+        ]
+        show("  " + "  ".join(painted).rstrip())
+        if words:
+            show(paint(f"    {words}", "dim"))
+    for row in found.rows if not lines else ():
+        words = roles(row)
+        show(paint(f"  {row.release}{f' ({words})' if words else ''}", "bold"))
+        for name in COLUMNS:
+            cell = row.cell(name)
+            show(f"    {_TITLES.get(name, name):<14} {paint(cell.text, _COLOURS[cell.state])}")
+    if found.rows:
+        show()
+    show(paint(wrap(found.sentence), *_VERDICTS[found.verdict]))
+    if found.advice:
+        show(wrap(found.advice))
+
+
+# --- the ledger ------------------------------------------------------------------------------------
+
+
+def ledger_json(found: Ledger) -> dict[str, Any]:
+    """The document of ``check --ledger --json``."""
+    differing = found.differing
+    return {
+        "schema": 1,
+        "verdict": _ledger_verdict(found),
+        "reference": found.reference or None,
+        "culprit": found.culprit or None,
+        "history": "unknown" if isinstance(found.history, Unknown) else found.history,
+        "components": [
+            {**item.to_json(), "agrees": _agrees(item, found)} for item in found.components
+        ],
+        "differing": [item.id for item in differing],
+    }
+
+
+def _agrees(item: Component, found: Ledger) -> bool | None:
+    if not item.must_agree or not found.reference or not isinstance(item.version, str):
+        return None
+    return item.version == found.reference
+
+
+def _ledger_verdict(found: Ledger) -> str:
+    if found.differing or found.culprit:
+        return "differs"
+    return "agrees" if found.reference else "unknown"
+
+
+def _ledger(asked: Asked, as_json: bool) -> int:
+    found = engine.ledger(asked.host, asked.facts, asked.catalogue)
+    if as_json:
+        print_json(ledger_json(found))
+    else:
+        print_ledger(found)
+    return ExitCode.OK if _ledger_verdict(found) == "agrees" else ExitCode.FAILED
+
+
+def _changed_words(item: Component) -> str:
+    change = item.change
+    if change is None:
+        return ""
+    versions = (
+        f"{change.old} -> {change.new}" if change.old and change.new else change.new or change.old
+    )
+    return f"{change.when}  {change.package} {change.action} {versions}, by {change.by}"
+
+
+def print_ledger(found: Ledger) -> None:
+    """A component a line, with the file and the change below it; then the culprit."""
+    for item in found.components:
+        agrees = _agrees(item, found)
+        version = "unknown" if isinstance(item.version, Unknown) else item.version or "none"
+        name = f"{item.title} {item.kernel}".strip()
+        mark = {True: ("agrees", "green"), False: ("DIFFERS", "red"), None: ("", "dim")}[agrees]
+        show(f"  {name:<42} {version:<24} {paint(mark[0], mark[1])}".rstrip())
+        where = item.file + (f" ({item.package})" if item.package else "")
+        show(paint(wrap(where, 4), "dim"))
+        words = _changed_words(item)
+        if words:
+            show(paint(wrap(words, 4), "dim"))
+    show()
+    differing = found.differing
+    if found.culprit:
+        show(paint(wrap(found.culprit), "red", "bold"))
+    elif differing:
+        names = ", ".join(f"{item.title} {item.version}" for item in differing)
+        show(paint(wrap(f"These differ from {found.reference}: {names}."), "red", "bold"))
+        show("What changed them stands in no history that could be read.")
+    elif found.reference:
+        show(paint(wrap(f"All versions that are known agree: {found.reference}."), "green", "bold"))
+    else:
+        show(paint("No driver version is known here: there is nothing to compare.", "cyan", "bold"))
+    if isinstance(found.history, Unknown):
+        show(wrap(f"The history of packages could not be read: {found.history.reason}."))

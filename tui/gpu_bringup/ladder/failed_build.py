@@ -1,0 +1,99 @@
+"""A driver package that is half configured because its modules do not compile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_bringup.families.common import is_driver_package
+from gpu_bringup.ladder.build_errors import cause_of_build_error
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.view import base_name, driver_set, packages, upstream_version
+from gpu_bringup.ladder.words import ev, listed
+from gpu_bringup.model.plan import Step
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.facts import DkmsBuild
+    from gpu_bringup.model.ladder import Cause
+
+HOPELESS = ("dkms-build-api-break", "dkms-build-gpl-symbol")
+"""The driver's own source is at fault: the same build would fail again."""
+
+
+def unfinished(ctx: Context) -> tuple[str, ...]:
+    """Packages that are half installed or not configured; empty where that isn't known."""
+    names = ctx.facts.packages.unfinished
+    return () if isinstance(names, Unknown) else names
+
+
+def _build(ctx: Context) -> DkmsBuild | None:
+    """The failed build that left nothing but driver packages unfinished; else None."""
+    names, builds = unfinished(ctx), ctx.facts.modules.dkms
+    if not names or not all(is_driver_package(name) for name in names):
+        return None
+    if isinstance(builds, Unknown):
+        return None
+    versions = {upstream_version(packages_version(ctx, name)) for name in names}
+    for build in builds:
+        own = build.module.startswith("nvidia") and build.version in versions
+        if own and build.state == "failed" and build.first_error:
+            return build
+    return None
+
+
+def packages_version(ctx: Context, name: str) -> str:
+    """Version of a package, finished or not; empty where it isn't known."""
+    listing = ctx.facts.packages.installed
+    if isinstance(listing, Unknown):
+        return ""
+    return next((package.version for package in listing if package.name == name), "")
+
+
+def build_cause(ctx: Context) -> Cause | None:
+    """The compile error behind the half-configured package, where it is the driver's own fault."""
+    build = _build(ctx)
+    found = cause_of_build_error(build.first_error) if build is not None else ""
+    if build is None or found not in HOPELESS:
+        return None
+    return cause(
+        found,
+        0.96,
+        ev(build.log_path or "dkms", build.first_error),
+        ev("package database", f"therefore not configured: {listed(unfinished(ctx)[:6])}"),
+    )
+
+
+def replaced_by_target(ctx: Context) -> bool:
+    """Does the target bring another version of the very package that can't be configured?"""
+    if build_cause(ctx) is None or ctx.target is None:
+        return False
+    names = {base_name(name) for name in driver_set(ctx)}
+    wanted = ctx.target.driver.version
+    return all(
+        name in names and upstream_version(packages_version(ctx, name)) != wanted
+        for name in unfinished(ctx)
+    )
+
+
+def removal_step(ctx: Context) -> Step | None:
+    """Take the package away that can't be configured, where the target is made of others."""
+    if build_cause(ctx) is None or ctx.target is None or ctx.family is None:
+        return None
+    names = {base_name(name) for name in driver_set(ctx)}
+    if names & set(unfinished(ctx)):
+        return None
+    gone = unfinished(ctx)
+    back = tuple(name for name in gone if name in packages(ctx.facts))
+    return Step(
+        id="remove-failed-driver",
+        rung="packages",
+        title=f"Remove {listed(gone)}, which does not compile on this kernel",
+        why="The package is half configured, and every later installation would try its build again "
+        "and stop there. The chosen driver takes its place.",
+        commands=(ctx.family.manager.remove(gone),),
+        undo=(ctx.family.manager.install(back),) if back else (),
+        stops_workloads=True,
+        estimate_seconds=30,
+        risk="Modules of this driver that were built for older kernels go as well.",
+    )

@@ -1,0 +1,42 @@
+"""Flavours of kernels (generic, aws, cloud-amd64, rt, 64k), and packages of ready-made modules."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.view import packages
+from gpu_bringup.ladder.words import ev, listed
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.ladder import Cause
+
+_PLUS = re.compile(r"\+(?!deb|bpo|rpt)([a-z0-9-]+)$")
+_DASH = re.compile(r"-(\D[\w-]*)$")
+
+
+def kernel_flavour(release: str) -> str:
+    """ "amd64", "cloud-amd64", "generic", "aws", "rt", "64k"; empty: the distribution's only one."""
+    match = _PLUS.search(release) or _DASH.search(release)
+    return match[1] if match else ""
+
+
+def prebuilt_cause(ctx: Context, release: str) -> Cause | None:
+    """Ready-made modules are in use here, and this kernel's package isn't installed; else None."""
+    dkms = ctx.facts.modules.dkms
+    builds = () if isinstance(dkms, Unknown) else dkms
+    if any(build.module.startswith("nvidia") for build in builds):
+        return None
+    names = packages(ctx.facts)
+    ubuntu = [n for n in names if n.startswith("linux-modules-nvidia-")]
+    if ubuntu and not any(name.endswith(release) for name in ubuntu):
+        told = ev("package database", f"{listed(ubuntu[:3])}; none for {release}")
+        return cause("precompiled-modules-missing-ubuntu", 0.93, told)
+    kmods = [n for n in names if re.match(r"kmod-nvidia-\D*\d.*-\d", n)]
+    if kmods:
+        told = ev("package database", f"{listed(kmods[:3])}; none for {release}")
+        return cause("precompiled-kmod-missing", 0.9, told)
+    return None

@@ -1,0 +1,87 @@
+"""Room on /var and /boot: what can be given back without losing anything."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.ladder.view import has_module, packages
+from gpu_bringup.ladder.words import listed
+from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.unknown import Unknown
+
+if TYPE_CHECKING:
+    from gpu_bringup.ladder.base import Context
+
+_KERNEL_PACKAGE = re.compile(r"^linux-(image|headers|modules|modules-extra|image-unsigned)-\d")
+JOURNAL_LIMIT = "200M"
+
+
+def spare_kernels(ctx: Context) -> tuple[str, ...]:
+    """Kernels that may go from a full /boot, oldest first.
+
+    The running one, the next one, the newest, and the newest fallback with a driver stay.
+    """
+    installed = ctx.facts.kernels.installed
+    if isinstance(installed, Unknown):
+        return ()
+    bootable = [kernel for kernel in installed if kernel.bootable]
+    keep = {k.release for k in bootable if k.running or k.one_shot or k.default is True}
+    keep |= {kernel.release for kernel in bootable[:1]}
+    keep |= set(ctx.target.kernels) if ctx.target is not None else set()
+    with_driver = [k.release for k in bootable if not k.running and has_module(ctx, k.release)]
+    keep |= set(with_driver[:1])
+    return tuple(k.release for k in reversed(bootable) if k.release not in keep)
+
+
+def _owned(ctx: Context, release: str) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in packages(ctx.facts)
+        if _KERNEL_PACKAGE.match(name) and name.endswith(release)
+    )
+
+
+def room_steps(ctx: Context, causes: frozenset[str]) -> tuple[Step, ...]:
+    """Steps that make room; none where only a person can tell what may go."""
+    family = ctx.family
+    if family is None:
+        return ()
+    steps: list[Step] = []
+    if "dkms-disk-full" in causes:
+        clean = {"apt": ("apt-get", "clean"), "dnf": ("dnf", "clean", "packages")}
+        cache = clean.get(family.manager.name, ("zypper", "clean"))
+        steps.append(
+            Step(
+                id="make-room",
+                rung="platform",
+                title="Make room on /var: downloaded packages and old journal files",
+                why="A module build needs some hundred MB below /var/lib/dkms, and dpkg can't even note "
+                "what it did on a full disk. What is removed can be downloaded again, or is old log.",
+                commands=(
+                    Command(cache, package_manager=True),
+                    Command(
+                        ("journalctl", f"--vacuum-size={JOURNAL_LIMIT}"), ok_statuses=(0, 1, 127)
+                    ),
+                ),
+                estimate_seconds=10,
+                risk=f"Of the system's journal the newest {JOURNAL_LIMIT} stay.",
+            )
+        )
+    spare = spare_kernels(ctx) if "boot-partition-full" in causes else ()
+    names = tuple(name for release in spare for name in _owned(ctx, release))
+    if names and family.manager.name == "apt":
+        steps.append(
+            Step(
+                id="remove-old-kernels",
+                rung="platform",
+                title=f"Remove old kernels from /boot ({listed(spare)})",
+                why="A full /boot leaves a half-written initramfs, and the next boot may fail. The running "
+                "kernel, the newest one and the newest fallback with a driver stay.",
+                commands=(family.manager.remove(names),),
+                undo=(family.manager.install(names),),
+                estimate_seconds=60,
+                risk="These kernels can't be booted any more.",
+            )
+        )
+    return tuple(steps)

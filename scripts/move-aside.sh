@@ -12,7 +12,7 @@ set -eu
 umask 022
 LC_ALL=C
 export LC_ALL
-store=/var/lib/gpu-bringup/aside
+store=${GPU_BRINGUP_STATE:-/var/lib/gpu-bringup}/aside
 
 fail() {
     printf 'move-aside: %s\n' "$1" >&2

@@ -176,8 +176,9 @@ def fleet(count: int) -> None:
         line(f"recommend for {count} records", "failed", done.stderr.strip()[-80:])
         return
     told = f"{result['different']} different answers (wanted: < 10 s)"
-    line(f"recommend for {count} hosts, facts at hand (CPU)", f"{result['choosing']:.1f} s", told)
-    line("  with reading the records and their facts", f"{result['whole']:.1f} s")
+    line(f"recommend for {count} records, read to answer (CPU)", f"{result['whole']:.1f} s", told)
+    for part in ("reading", "looking", "choosing"):
+        line(f"  of it {part}", f"{result[part]:.1f} s")
 
 
 def package_sets() -> None:

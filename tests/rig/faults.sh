@@ -44,6 +44,7 @@ if [ ! -d "$cache/base" ]; then
     make_base "$cache/base" "$cache/base.log" || { tail -n 20 "$cache/base.log" >&2; exit 1; }
 fi
 newest=$(cat "$cache/base/srv/newest")
+# shellcheck disable=SC2034  # make.sh uses it
 older=$(cat "$cache/base/srv/older")
 # This checkout, as a layer between base and faults: the base stays what it was made as.
 code=$(mktemp -d "$cache/code.XXXXXX")
@@ -52,7 +53,6 @@ results=$(mktemp "$cache/results.XXXXXX")
 trap '[ -z "${layer:-}" ] || layer_close "$layer"; rm -rf --one-file-system "$code" "$results"' EXIT
 rig_checkout "$code" /opt/gpu-bringup
 tool=/opt/gpu-bringup/scripts/gpu-bringup
-mapfile -t wanted < <(wish "$newest")
 failures=0
 
 # ask NAME COMMAND...: gpu-bringup's answer into NAME, its exit status into $status.
@@ -73,7 +73,8 @@ milliseconds() { date +%s%3N; }
 
 # run_fault NAME CAUSE KIND: make it, find it, mend it, look again, plan again.
 run_fault() {
-    local name=$1 expected=$2 kind=$3 started diagnosis repair verdict=ok found rest left log
+    local name=$1 expected=$2 kind=$3 source=$4 wanted started diagnosis repair verdict=ok found rest left log
+    mapfile -t wanted < <(wish "$newest" "$source")
     layer=$cache/layers/$name
     rm -rf --one-file-system "$layer"
     layer_open "$code:$cache/base" "$layer"
@@ -126,11 +127,13 @@ close_fault() { # close_fault FAILED
 }
 
 for entry in "${FAULTS[@]}"; do
-    IFS='|' read -r name cause kind <<<"$entry"
+    IFS='|' read -r name cause kind source <<<"$entry"
     if [ $# -gt 0 ]; then
         case " $* " in *" $name "*) ;; *) continue ;; esac
+    elif [[ $name == *-real ]]; then
+        continue
     fi
-    run_fault "$name" "$cause" "$kind"
+    run_fault "$name" "$cause" "$kind" "${source:-}"
 done
 echo
 {

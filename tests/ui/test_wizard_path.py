@@ -24,7 +24,7 @@ async def test_a_fresh_server_from_the_first_look_to_the_plan(size: tuple[int, i
         text = screen_text(app)
         assert f"RECORDED {FRESH}" in text
         assert "Debian GNU/Linux 13 (trixie)" in text and "H100" in text
-        assert "BROKEN" in text and "holds" in text and "Root cause" in text
+        assert "not yet" in text and "holds" in text and "Not set up yet" in text
         await pilot.press("n")
         assert wizard.current == "questions"
         assert "What is this server for?" in screen_text(app)
@@ -87,7 +87,7 @@ async def test_a_rung_opens_with_evidence_and_teaching() -> None:
         await pilot.press("down", "down", "enter")
         assert isinstance(app.screen, DetailScreen)
         text = screen_text(app)
-        assert "BROKEN" in text and "Why" in text and "root cause" in text
+        assert "not yet" in text and "Why" in text and "Set-up starts here" in text
         await pilot.press("escape")
         assert not isinstance(app.screen, DetailScreen)
 

@@ -71,6 +71,8 @@ def _questions(folder: str) -> dict[str, Question]:
     questions["variable"] = lambda host: host.environment("GPU_BRINGUP_TEST")
     questions["no variable"] = lambda host: host.environment("GPU_BRINGUP_NONE")
     questions["now"] = lambda host: round(host.now(), -3)
+    questions["digest"] = lambda host: host.digest("initramfs", f"{folder}/no such file")
+    questions["digest of junk"] = lambda host: host.digest("initramfs", f"{folder}/grün \\n")
     questions["nvml"] = lambda host: host.nvml()
     questions["cuda"] = lambda host: host.cuda()
     return questions

@@ -190,6 +190,14 @@ def test_a_new_kernel_without_headers_is_mended_without_a_target():
             loaded_version=None,
             dkms=(DkmsBuild("nvidia-current", make.VERSION, OLD, "installed", True),),
         ),
+        packages=replace(
+            facts.packages,
+            installed=tuple(
+                package
+                for package in make.make_packages()
+                if package.name != f"linux-headers-{make.KERNEL}"
+            ),
+        ),
     )
     made = plan(make.context(facts))
     assert ids(made) == [

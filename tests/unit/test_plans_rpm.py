@@ -139,7 +139,7 @@ def installed(plan: Plan) -> list[str]:
             argv = command.argv
             if argv[0] == "sh" and argv[1].endswith("install-matching.sh"):
                 names += argv[4:]
-            elif "install" in argv[:3] and argv[0] in ("dnf", "zypper"):
+            elif "install" in argv[:4] and argv[0] in ("dnf", "zypper"):
                 names += [name for name in argv[argv.index("install") + 1 :] if name[0] != "-"]
     return names
 
@@ -164,7 +164,11 @@ def faults(case: PlanCase, plan: Plan, catalogue: Catalogue) -> list[str]:
     for step in plan.steps:
         if not step.why or not step.title:
             found.append(f"{step.id}: says no reason")
-        if step.writes and any("gpgcheck=0" in item.content for item in step.writes):
+        if step.writes and any(
+            # A local index may be unsigned; then each package's own signature counts.
+            re.search(r"(?<!repo_)gpgcheck=0", item.content)
+            for item in step.writes
+        ):
             found.append(f"{step.id}: unsigned packages")
         changes = step.packages or step.writes
         silent = step.id.startswith(("refresh", "initramfs", "build-module"))
@@ -235,9 +239,9 @@ def source_faults(case: PlanCase, plan: Plan) -> list[str]:
     modular = number in ("8", "9", "2023") and os_id not in ("sles", "opensuse-leap")
     kind = plan.target["source"]["kind"]
     wanted = f"nvidia-driver:{driver['branch']}{STREAM[driver['flavour']]}"
-    if modular and kind != "distribution" and [s.split()[-1] for s in streams] != [wanted]:
+    if modular and kind == "nvidia-repository" and [s.split()[-1] for s in streams] != [wanted]:
         found.append(f"module stream {streams} instead of {wanted}")
-    if streams and not modular:
+    if streams and (not modular or kind == "local"):
         found.append("module streams where there are none")
     locks = [i for i, line in enumerate(lines) if "versionlock add" in line]
     tool = [i for i, line in enumerate(lines) if "python3-dnf-plugin-versionlock" in line]

@@ -201,7 +201,7 @@ def test_an_upgrade_under_a_loaded_module_is_a_reload_in_the_right_order():
     assert [argv[1] for argv in commands if argv[0] == "rmmod"] == [
         "nvidia_modeset", "nvidia_uvm", "nvidia",
     ]  # fmt: skip
-    assert [argv[1] for argv in commands if argv[0] == "modprobe"][0] == "nvidia-current"
+    assert next(argv[1] for argv in commands if argv[0] == "modprobe") == "nvidia-current"
 
 
 def test_it_says_why_a_reload_would_not_do():
@@ -355,14 +355,14 @@ menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simpl
     linux /boot/vmlinuz-6.12.115+deb13-amd64 root=UUID=0f ro quiet
 }
 submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-0f' {
-    menuentry 'Debian GNU/Linux, with Linux 6.12.107+deb13-amd64' $menuentry_id_option 'gnulinux-6.12.107+deb13-amd64-advanced-0f' {
+    menuentry 'Debian GNU/Linux, with Linux 6.12.107+deb13-amd64' OPT 'gnulinux-OLD-advanced-0f' {
         linux /boot/vmlinuz-6.12.107+deb13-amd64 root=UUID=0f ro quiet
     }
-    menuentry 'Debian GNU/Linux, with Linux 6.12.107+deb13-amd64 (recovery mode)' $menuentry_id_option 'gnulinux-6.12.107+deb13-amd64-recovery-0f' {
+    menuentry 'Debian GNU/Linux, with Linux OLD (recovery mode)' OPT 'gnulinux-OLD-recovery-0f' {
         linux /boot/vmlinuz-6.12.107+deb13-amd64 root=UUID=0f ro single
     }
 }
-"""
+""".replace("OPT", "$menuentry_id_option").replace("OLD", make.KERNEL)
 
 
 def test_the_boot_menu_gives_the_path_through_its_submenus():

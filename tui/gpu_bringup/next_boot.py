@@ -151,15 +151,15 @@ def _module(ctx: Context, release: str) -> Answer:
     wish = wanted(ctx)
     fits = [file for file in mine if wish.fits(file)]
     file = (fits or list(mine))[0]
+    magic = file.vermagic.split(" ", 1)[0] if isinstance(file.vermagic, str) else release
+    if magic != release and "weak-updates" not in file.path:
+        return Answer(BAD, f"for {magic}", f"its nvidia module was built for {magic}")
     if not fits:
         text = f"its nvidia module is {_version(file)}, but {wish.source} are {wish.words}"
         return Answer(BAD, f"{_version(file)}, not {wish.words}", text)
     unfit = _unfit(ctx, file)
     if unfit:
         return Answer(BAD, f"{_version(file)} unfit", unfit)
-    magic = file.vermagic.split(" ", 1)[0] if isinstance(file.vermagic, str) else release
-    if magic != release and "weak-updates" not in file.path:
-        return Answer(BAD, f"for {magic}", f"its nvidia module was built for {magic}")
     flavour = "" if isinstance(file.flavour, Unknown) else f" {file.flavour.value}"
     return Answer(OK, f"{_version(file)}{flavour}")
 

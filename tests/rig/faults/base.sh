@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # The one healthy system that every fault is made on. Source it after lib.sh and packages.sh.
 
-# The wish that all commands of this rig share: an H200 to come, this driver, this kernel.
+# wish KERNEL [SOURCE]: what all commands of this rig ask for: an H200 to come, this kernel.
 wish() {
-    printf '%s\n' --gpu H200 --scenario long-term-stable --source nvidia-repository \
+    printf '%s\n' --gpu H200 --scenario long-term-stable --source "${2:-nvidia-repository}" \
         --kernel "$1" --profiles /srv/profiles
 }
 

@@ -1,14 +1,16 @@
 # shellcheck shell=bash
 # The faults: make_NAME makes one in $layer, after_NAME (where there is one) looks whether what it
 # left is still there. Both use $newest and $older, the kernels of the base. Source it.
-# shellcheck disable=SC2154  # layer, newest, older: set by faults.sh
+# shellcheck disable=SC2154,SC2034  # layer, newest, older: set by faults.sh, which uses FAULTS
 
-# NAME|expected root cause|live or shadowed
+# NAME|expected root cause|live or shadowed|source of the driver (nvidia-repository where empty)
+# Names that end in -real take a quarter of an hour and more, and are made only when they are named.
 FAULTS=(
     "headers-removed|headers-missing|live"
     "headers-deleted|headers-missing|live"
     "meta-missing|headers-meta-not-following|live"
     "build-fails|dkms-build-api-break|live"
+    "build-fails-real|dkms-build-api-break|live|distribution"
     "dpkg-killed|dpkg-interrupted|live"
     "source-removed|dkms-tree-broken|live"
     "held-in-the-way|held-or-broken-packages|live"
@@ -75,6 +77,17 @@ make_build_fails() {
     drivers "$FAILING" nvidia-kernel-open-dkms || true
     run dpkg --configure -a || true
     ! ls "$layer/root$(modules_of "$newest")"/nvidia.ko*
+}
+
+# Debian 13 as it is: its own driver does not compile on its own newest kernel.
+make_build_fails_real() {
+    unhold
+    apt purge nvidia-driver-cuda nvidia-kernel-open-dkms nvidia-persistenced nvidia-modprobe \
+        nvidia-driver-pinning-580 libcuda1 libnvidia-ml1 "linux-headers-$older" "linux-image-$older"
+    rm -f "$layer"/root/etc/apt/sources.list.d/gpu-bringup-* "$layer"/root/etc/apt/preferences.d/*gpu-bringup-*
+    sed -i 's/ main$/ main contrib non-free non-free-firmware/' "$layer/root/etc/apt/sources.list"
+    apt update
+    ! apt install --no-install-recommends nvidia-open-kernel-dkms
 }
 
 make_dpkg_killed() {
@@ -176,9 +189,11 @@ make_boot_full() {
 }
 
 make_compiler_missing() {
-    run sh -c 'dpkg --force-depends --remove $(dpkg-query -W -f "\${Package}\n" "gcc-[0-9]*" "gcc-[0-9]*-x86-64-linux-gnu" | grep -v base)'
     run dkms remove -m nvidia -v "$DRIVER" -k "$newest"
-    ! run dkms autoinstall -k "$newest"
+    # The kernel's compiler alone: its program was cleared away, another one may be there.
+    rm "$layer"/root/usr/bin/gcc-[0-9]* "$layer"/root/usr/bin/x86_64-linux-gnu-gcc-[0-9]*
+    run dkms autoinstall -k "$newest" || true
+    ! ls "$layer/root$(modules_of "$newest")"/nvidia.ko*
 }
 
 make_nouveau_in_initramfs() {
@@ -205,7 +220,7 @@ after_nvidia_blacklisted() {
 moved() {
     find "$layer/root/var/lib/gpu-bringup" "$layer/root/etc/modprobe.d" ! -name "$1" -name "*$1*" |
         grep . >/dev/null || { echo "$1 was not kept"; return 1; }
-    grep -q "$1" "$cache/$(basename "$layer").apply" || { echo "$1 was not named"; return 1; }
+    cat "$cache/$(basename "$layer").apply"* | grep "$1" >/dev/null || { echo "$1 was not named"; return 1; }
 }
 
 # secure_boot: firmware that enforces Secure Boot and knows dkms's key (EFI variables).

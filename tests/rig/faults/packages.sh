@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Stand-in driver packages of the real names, in a local repository that is signed as NVIDIA's is.
 # Source it; needs rig_enter.
+# shellcheck disable=SC2154  # here: set by faults.sh
 
 DRIVER=580.178.04
 OLDER=580.159.03

@@ -170,12 +170,12 @@ def fields_of(cls: Any) -> dict[str, tuple[Converter, bool, bool]]:
 _TEXTS = converter(tuple[str, ...])
 
 
-def _harmless(text: str) -> bool:
-    return text.isprintable() and len(text) <= LONGEST_TEXT
-
-
 def _all_harmless(items: list[Any]) -> bool:
-    return all(type(item) is str and _harmless(item) for item in items)
+    # Together they are printable if each is, and no longer than a text may be.
+    if not {*map(type, items)} <= {str}:
+        return False
+    whole = "".join(items)
+    return whole.isprintable() and len(whole) <= LONGEST_TEXT
 
 
 def build(cls: type[T], table: Any, file: str, place: str) -> T:
@@ -188,17 +188,22 @@ def build(cls: type[T], table: Any, file: str, place: str) -> T:
         raise fail("this isn't a table of keys and values", file, place)
     kind: Any = cls
     fields = fields_of(kind)
-    for key in table:
-        if key not in fields:
-            raise fail(
-                f"unknown key {shown(key)}{guess(key, fields)}", file, f"{place}.{shown_key(key)}"
-            )
+    if not table.keys() <= fields.keys():
+        key = next(key for key in table if key not in fields)
+        raise fail(
+            f"unknown key {shown(key)}{guess(key, fields)}", file, f"{place}.{shown_key(key)}"
+        )
     values: dict[str, Any] = {}
     for name, (convert, required, optional) in fields.items():
         if name in table:
             value = table[name]
             # Most values are texts in which nothing can be wrong: no call, and no words for a place.
-            if convert is _text and type(value) is str and _harmless(value):
+            if (
+                convert is _text
+                and type(value) is str
+                and value.isprintable()
+                and len(value) <= LONGEST_TEXT
+            ):
                 values[name] = value
             elif convert is _TEXTS and type(value) is list and _all_harmless(value):
                 values[name] = tuple(value)

@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     trials: list[TrialEvent] = []
     if _worth_proving(situation):
         proven = _prove(asked, situation.recommendation, trials)
-        situation = engine.situation(asked.host, asked.facts, asked.catalogue, proven)
+        undecided = proven.chosen is None and all(_passing(r) for r in proven.refusal)
+        if not (undecided and _only_builds(situation.plan)):
+            situation = engine.situation(asked.host, asked.facts, asked.catalogue, proven)
     for note in situation.notes:
         say(paint(wrap(f"! {note}"), "yellow"))
     refusal = _refusal(situation)
@@ -77,6 +79,11 @@ def _worth_proving(situation: engine.Situation) -> bool:
     recommendation = situation.recommendation
     foretold = recommendation is not None and recommendation.chosen is None
     return foretold and not situation.context.outside_driver
+
+
+def _only_builds(plan: Plan) -> bool:
+    """Is the driver's package here already, so that a failed build would change nothing that works?"""
+    return not any(step.rung == "module" and step.packages for step in plan.steps)
 
 
 def _prove(

@@ -10,6 +10,7 @@ from gpu_bringup.commands.wish import Asked, look
 from gpu_bringup.errors import ExitCode
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
+from gpu_bringup.recover import door
 from gpu_bringup.run.history import shown_plan
 from gpu_bringup.summary import host_json, host_line
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     report, plan = situation.report, situation.plan
     decision = None
     if getattr(arguments, "decide", False) and asked.host is not None:
-        decision = engine.decide(asked.host, situation)
+        decision = door.decide(asked.host, situation)
         report = decision.report if decision is not None else report
     if getattr(arguments, "json", False):
         extra = {"decided": decision.to_json()} if decision is not None else {}
@@ -49,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_status(report, plan)
 
 
-def _print_decision(situation: engine.Situation, decision: engine.Decision | None) -> None:
+def _print_decision(situation: engine.Situation, decision: door.Decision | None) -> None:
     """What would decide between the causes that remain, or what it has decided."""
     if decision is None:
-        asked = engine.would_decide(situation)
+        asked = door.would_decide(situation)
         if asked is not None:
             show()
             show(wrap(f"More than one cause fits. What decides: {asked.why}."))

@@ -13,6 +13,7 @@ from gpu_bringup.errors import ExitCode, InputError, RefusedError
 from gpu_bringup.export.plans import export
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.recover import door
 from gpu_bringup.recover.drain import Drain, stoppable, undecided
 from gpu_bringup.recover.way import LATER, MEND, Recovery, Way
 from gpu_bringup.run.history import shown_plan
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     drain = _drain(arguments)
     asked = look(arguments)
     situation = engine.examine(asked.host, asked.facts, asked.answers, asked.catalogue)
-    recovery = engine.recovery(asked.host, situation)
+    recovery = door.recovery(asked.host, situation)
     as_json = bool(getattr(arguments, "json", False))
     if wanted is None or getattr(arguments, "list", False):
         if as_json:
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     way = recovery.way(wanted)
     if way is None:
         raise _no_such(wanted, recovery, situation.report)
-    plan = engine.way_plan(recovery, way, drain)
+    plan = door.way_plan(recovery, way, drain)
     form = getattr(arguments, "format", None)
     live = asked.host is not None and asked.host.kind == "local"
     if form is not None or not live:
@@ -117,7 +118,7 @@ def _write(way: Way, plan: Plan, form: str, live: bool) -> int:
 def _print(asked: Asked, report: LadderReport, recovery: Recovery) -> None:
     label = asked.host.label if asked.host else "described host"
     show(paint(f"gpu-bringup recover: {label}", "bold"))
-    told = engine.reminded(report) if asked.host and asked.host.kind == "local" else None
+    told = door.reminded(report) if asked.host and asked.host.kind == "local" else None
     if told is not None:
         show(wrap(told.words, 2))
     if report.verdict != "broken":
@@ -197,7 +198,7 @@ def _take(
     as_json = bool(getattr(arguments, "json", False))
     assert asked.host is not None
     if way.id == LATER:
-        told = engine.put_off(asked.host, situation.report)
+        told = door.put_off(asked.host, situation.report)
         if as_json:
             print_json({"schema": 1, "state": "put-off", **told.to_json()})
         else:

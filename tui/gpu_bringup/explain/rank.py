@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LEAST = 0.1
 """A belief below this is told to nobody."""
-_UNCERTAIN = 0.6
+_UNCERTAIN = 0.4
 """Share of a sign's weight that is left when the host's part of it isn't known."""
 _EXPLAINED = 0.45
 """Share of a failure's belief that is left when its own cause was found as well."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from gpu_bringup.explain.signs import anchors_of_sign, key_of
 from gpu_bringup.explain.text import LONGEST, Reading, blocks, plain
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ _SHOWN = 3
 """Lines that are kept of each sign."""
 _ENOUGH = 64
 """A sign that was seen so often is counted no further."""
-_WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+_MOST_WORDS = 100_000
+"""Different words that are remembered."""
+_WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz_"
 _BREAKS = bytes(byte if byte in _WORD_BYTES else 32 for byte in range(256))
 _NEW_LINE = b"#012"
 """How rsyslog writes the end of a line within a message."""
@@ -51,9 +54,17 @@ class Scanner:
     """Reads a text once and keeps what speaks for a failure."""
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._words = frozenset(word.encode() for word in rules.by_word)
-        self._loose = [(part.encode(), rule) for part, rule in rules.loose]
+        self._rules = {anchor.encode(): rules for anchor, rules in rules.by_anchor.items()}
+        self._keys: dict[bytes, list[bytes]] = {}
+        self._always: list[bytes] = []
+        for anchor in self._rules:
+            key = key_of(anchor)
+            if key:
+                self._keys.setdefault(key, []).append(anchor)
+            else:
+                self._always.append(anchor)
+        self._known: set[bytes] = set()
+        self._hot: dict[bytes, tuple[bytes, ...]] = {}
         self._pending: list[_Pending] = []
         self.hits: dict[tuple[str, int], Hit] = {}
         self.reading = Reading()
@@ -67,36 +78,75 @@ class Scanner:
         for block in blocks(stream, self.reading):
             self._block(block)
 
+    def _anchors(self, lower: bytes) -> set[bytes]:
+        """The anchors whose key stands in a block; words that were seen before cost nothing."""
+        words = set(lower.translate(_BREAKS).split())
+        if len(self._known) > _MOST_WORDS:
+            self._known.clear()
+            self._hot.clear()
+        new = words - self._known
+        self._known |= new
+        together = b"\n".join(new)
+        for key, anchors in self._keys.items():
+            if key in together:
+                for word in new:
+                    if key in word:
+                        self._hot[word] = (*self._hot.get(word, ()), *anchors)
+        found = {anchor for word in words & self._hot.keys() for anchor in self._hot[word]}
+        return {anchor for anchor in found.union(self._always) if self._rules.get(anchor)}
+
+    def _lines(self, lower: bytes) -> dict[int, list[bytes]]:
+        """Where a line with anchors starts in a block -> its anchors."""
+        starts: dict[int, list[bytes]] = {}
+        for anchor in self._anchors(lower):
+            place = lower.find(anchor)
+            while place >= 0:
+                starts.setdefault(lower.rfind(b"\n", 0, place) + 1, []).append(anchor)
+                end = lower.find(b"\n", place)
+                place = lower.find(anchor, end) if end >= 0 else -1
+        return starts
+
     def _block(self, block: bytes) -> None:
         lower = block.lower()
-        words = self._words.intersection(lower.translate(_BREAKS).split())
-        loose = [(part, rule) for part, rule in self._loose if part in lower]
-        if not words and not loose and not self._pending:
-            self.reading.lines += block.count(b"\n")
-            return
-        for line in block.split(b"\n")[: None if block[-1:] != b"\n" else -1]:
-            self.reading.lines += 1
-            small = line.lower()
-            found = [word for word in words if word in small]
-            parts = [rule for part, rule in loose if part in small]
-            if found or parts or self._pending:
-                self._line(line, found, parts)
+        found = self._lines(lower)
+        order = sorted(found)
+        number, cursor, place = self.reading.lines, 0, 0
+        while True:
+            if self._pending:
+                start = cursor
+            else:
+                while place < len(order) and order[place] < cursor:
+                    place += 1
+                if place == len(order):
+                    break
+                start = order[place]
+            if start >= len(block):
+                break
+            number += lower.count(b"\n", cursor, start) + 1
+            end = lower.find(b"\n", start)
+            end = len(block) if end < 0 else end
+            self._line(number, block[start:end], found.get(start, []))
+            cursor = end + 1
+        self.reading.lines += lower.count(b"\n") + (not block.endswith(b"\n"))
 
-    def _line(self, line: bytes, words: list[bytes], parts: list[Rule]) -> None:
-        number = self.reading.lines
+    def _line(self, number: int, line: bytes, anchors: list[bytes]) -> None:
+        rules = dict.fromkeys(rule for anchor in anchors for rule in self._rules.get(anchor, ()))
+        if not rules and not self._pending:
+            return
         for place, piece in enumerate(_pieces(line)):
             text = plain(piece)
             self._go_on(number, place, text)
-            for word in words:
-                for rule in self._rules.by_word[word.decode()]:
-                    self._try(rule, number, text)
-            for rule in parts:
+            for rule in rules:
                 self._try(rule, number, text)
 
+    def _spent(self, rule: Rule) -> None:
+        """A sign that was seen often enough is looked for no further."""
+        for anchor in anchors_of_sign(rule.sign):
+            key = anchor.encode()
+            left = tuple(other for other in self._rules.get(key, ()) if other is not rule)
+            self._rules[key] = left
+
     def _try(self, rule: Rule, number: int, text: str) -> None:
-        hit = self.hits.get((rule.failure, rule.number))
-        if hit is not None and hit.count >= _ENOUGH:
-            return
         match = rule.first.search(text)
         if match is None:
             return
@@ -133,6 +183,8 @@ class Scanner:
     def _seen(self, rule: Rule, lines: list[tuple[int, str]], groups: dict[str, str]) -> None:
         hit = self.hits.setdefault((rule.failure, rule.number), Hit(rule))
         hit.count += 1
+        if hit.count == _ENOUGH:
+            self._spent(rule)
         if len(hit.lines) < _SHOWN:
             hit.lines += lines
         hit.groups.update(groups)

@@ -1,7 +1,7 @@
-"""The signs of all failures, ready to be looked for: compiled, and found by a word that each must hold.
+"""The signs of all failures, ready to be looked for: compiled, and found by words that they must hold.
 
-A log of 200 MB has a few lines that matter. Each pattern has an anchor, a whole word that every match
-contains; only a line with an anchor in it is held against the patterns that share it.
+A log of 200 MB has a few lines that matter. Each pattern has anchors: every match holds at least one of
+them. Only a line with an anchor in it is held against the patterns that share it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,23 @@ else:
     import sre_parse as parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
 
     from gpu_bringup.model.failure import Failure, Sign
 
-_WORD = re.compile(r"[a-z0-9_]+")
+SHORTEST = 3
+"""Characters of an anchor: a shorter one would be in every line."""
+# Found in nearly every log of a GPU host: what holds only these is taken by another word if there is one.
+_COMMON = frozenset(
+    """nvidia kernel error failed module device driver version the for not with from and version
+    such file install package systemd status service drm gpu pci""".split()
+)
 
 
-@dataclass(frozen=True, slots=True)
+_WORD = re.compile(rb"[a-z_]{3,}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """One sign of one failure."""
 
@@ -44,78 +53,93 @@ class Rule:
         return _compiled(BACK.sub(lambda m: re.escape(groups.get(m[1], "")), self.sign.then[place]))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All signs, by the word that a line must hold for them."""
+    """All signs by their anchors."""
 
-    by_word: Mapping[str, tuple[Rule, ...]]
-    loose: tuple[tuple[str, Rule], ...]
-    """(part of a word, rule): looked for in every line."""
+    by_anchor: Mapping[str, tuple[Rule, ...]]
+    """Literal, lower-case -> the signs that a line with it is held against."""
 
 
-def _literals(pattern: Any) -> Iterable[str]:
-    """The runs of plain characters that every match of a parsed pattern holds, lower-case."""
+def _quality(anchors: frozenset[str]) -> tuple[bool, int, int, int]:
+    """How well a set of anchors singles lines out: its worst member counts, then how few there are."""
+    if not anchors:
+        return (False, 0, 0, 0)
+    worst = min(len(word) - (6 if word.strip(" :'\"") in _COMMON else 0) for word in anchors)
+    long_enough = min(map(len, anchors)) >= SHORTEST
+    return (long_enough, worst, -len(anchors), sum(map(len, anchors)))
+
+
+def _best(options: list[frozenset[str]]) -> frozenset[str]:
+    return max(options, key=_quality, default=frozenset())
+
+
+def _options(pattern: Any) -> Iterator[frozenset[str]]:
+    """Sets of literals; every match of the parsed pattern holds at least one of each set."""
     run: list[str] = []
     for code, argument in pattern:
         if code is constants.LITERAL:
             run.append(chr(argument))
             continue
-        inner: list[str] = []
-        if code is constants.SUBPATTERN:
-            inner = list(_literals(argument[3]))
-        elif code is constants.MAX_REPEAT and argument[0] > 0:
-            inner = list(_literals(argument[2]))
         if run:
-            yield "".join(run).lower()
+            yield frozenset({"".join(run).lower()})
             run = []
-        yield from inner
+        if code is constants.SUBPATTERN:
+            yield from _options(argument[3])
+        elif code is constants.MAX_REPEAT and argument[0] > 0:
+            yield from _options(argument[2])
+        elif code is constants.ASSERT and argument[0] > 0:
+            yield from _options(argument[1])
+        elif code is constants.BRANCH:
+            each = [_best(list(_options(branch))) for branch in argument[1]]
+            if all(each):
+                yield frozenset().union(*each)
     if run:
-        yield "".join(run).lower()
+        yield frozenset({"".join(run).lower()})
 
 
-def anchor_of(pattern: str) -> tuple[str, bool]:
-    """(literal that every match holds, is it a whole word); ("", False) where there is none.
+def anchors_of(pattern: str) -> frozenset[str]:
+    """The literals of which every match of a pattern holds at least one; lower-case.
 
-    The longest whole word is taken: one with something that is no word character on both sides within
-    the pattern's plain text. Else the longest part of a word.
+    Raises:
+        re.error: it is no regular expression.
     """
-    words: list[str] = []
-    parts: list[str] = []
-    for literal in _literals(parser.parse(pattern)):
-        for match in _WORD.finditer(literal):
-            inside = match.start() > 0 and match.end() < len(literal)
-            (words if inside else parts).append(match[0])
-    if words:
-        return max(words, key=len), True
-    return (max(parts, key=len), False) if parts else ("", False)
+    return _best(list(_options(parser.parse(pattern))))
+
+
+def anchors_of_sign(sign: Sign) -> frozenset[str]:
+    """A sign's anchors: those of its pattern, or the one that it names."""
+    return frozenset({sign.anchor.lower()}) if sign.anchor else anchors_of(sign.pattern)
+
+
+def key_of(anchor: bytes) -> bytes:
+    """The run of letters of an anchor that is looked for first: the longest unusual one, or empty.
+
+    Args:
+        anchor: lower-case.
+    """
+    words = _WORD.findall(anchor)
+    return max(words, key=lambda word: (word.decode() not in _COMMON, len(word)), default=b"")
 
 
 def compile_signs(failures: Mapping[str, Failure]) -> Rules:
     """Make all signs ready.
 
     Raises:
-        ValueError: a pattern has no literal and no anchor is named; says which.
+        ValueError: a pattern holds no literal that is long enough, and none is named; says which.
     """
-    by_word: dict[str, list[Rule]] = {}
-    loose: list[tuple[str, Rule]] = []
+    by_anchor: dict[str, list[Rule]] = {}
     for failure in failures.values():
         for number, sign in enumerate(failure.signs):
-            rule = Rule(
-                failure.id,
-                number,
-                sign,
-                _compiled(sign.pattern),
-            )
-            anchor, whole = (sign.anchor, False) if sign.anchor else anchor_of(sign.pattern)
-            if not anchor:
+            anchors = anchors_of_sign(sign)
+            if not anchors or min(map(len, anchors)) < SHORTEST:
                 raise ValueError(f"{failure.id}: {sign.pattern!r} has no literal to look for")
-            if whole:
-                by_word.setdefault(anchor, []).append(rule)
-            else:
-                loose.append((anchor, rule))
-    return Rules({word: tuple(rules) for word, rules in by_word.items()}, tuple(loose))
+            rule = Rule(failure.id, number, sign, _compiled(sign.pattern))
+            for anchor in anchors:
+                by_anchor.setdefault(anchor, []).append(rule)
+    return Rules({anchor: tuple(rules) for anchor, rules in by_anchor.items()})

@@ -113,4 +113,4 @@ def blocks(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
 def plain(line: bytes) -> str:
     """A line as text: no colours, no carriage returns, odd bytes shown as such."""
     text = line.decode("utf-8", "replace")
-    return _ESCAPES.sub("", text).rstrip()
+    return text.rstrip() if text.isprintable() else _ESCAPES.sub("", text).rstrip()

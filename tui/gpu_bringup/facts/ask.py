@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gpu_bringup.model.unknown import Fact, Unknown
@@ -76,7 +75,6 @@ def any_exists(host: Host, *paths: str) -> Fact[bool]:
     return unknown if unknown is not None else False
 
 
-@lru_cache(maxsize=64)
 def all_unknown(group: type[Group], reason: str) -> Group:
     """A group of facts in which everything that can be unknown is, for one reason."""
     values: dict[str, Any] = {}

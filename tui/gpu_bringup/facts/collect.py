@@ -232,6 +232,12 @@ def run_all(
     return known
 
 
+@lru_cache(maxsize=2)
+def _not_looked(deep: bool) -> Known:
+    """What stands for the observers that weren't asked."""
+    return {item.name: item.unknown("not looked at") for item in observers(deep)}
+
+
 def _wanted(every: tuple[Observer, ...], only: Collection[str] | None) -> tuple[Observer, ...]:
     """Those that are named and those that they need, in the order of all."""
     if only is None:
@@ -288,9 +294,7 @@ def collect(
         known = run_in_turn(host, chosen, done)
     else:
         known = run_all(host, chosen, limit, done)
-    for observer in observers(deep):
-        if observer.name not in known:
-            known[observer.name] = observer.unknown("not looked at")
+    known = {**_not_looked(deep), **known}
     return Facts(
         os=known["os"],
         platform=_vgpu(known["platform"], known),

@@ -7,7 +7,7 @@ has another form is passed over. Broken lines never end the reading: half a log 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from gpu_bringup.model.change import UNATTENDED, Change
@@ -136,9 +136,10 @@ def parse_zypp(text: str, source: str) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _local(seconds: object) -> str:
+def _utc(seconds: object) -> str:
     try:
-        return datetime.fromtimestamp(float(str(seconds))).strftime("%Y-%m-%d %H:%M:%S")
+        moment = datetime.fromtimestamp(float(str(seconds)), timezone.utc)
+        return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
         return ""
 
@@ -149,14 +150,14 @@ def parse_dnf(digest: dict[str, Any], source: str) -> tuple[Change, ...]:
     for transaction in digest.get("transactions", ()):
         if not isinstance(transaction, dict):
             continue
-        when = _local(transaction.get("begin"))
+        when = _utc(transaction.get("begin"))
         items = [item for item in transaction.get("items", ()) if _is_item(item)]
         replaced = {name: version for action, name, version in items if action == "replaced"}
         command = str(transaction.get("command", ""))
         number = transaction.get("user")
-        # 4294967295 is the audit system's "nobody logged in": a service did it.
+        # -1 (4294967295) is the audit system's "nobody logged in": a service, or a chroot.
         user = "root" if number == 0 else f"user id {number}" if isinstance(number, int) else ""
-        service = number == 4294967295
+        service = number in (-1, 4294967295)
         for action, name, version in items:
             if action in ("replaced", "reason", "other", "obsoleted") or not RELEVANT.search(name):
                 continue

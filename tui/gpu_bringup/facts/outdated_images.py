@@ -15,7 +15,7 @@ from gpu_bringup.model.unknown import Fact, Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
-    from gpu_bringup.model.facts import KernelFacts, ModuleFacts
+    from gpu_bringup.model.facts import Kernel, KernelFacts, ModuleFacts
     from gpu_bringup.model.initramfs import Initramfs
 
 _MODPROBE = "/etc/modprobe.d"
@@ -29,6 +29,12 @@ def _time(host: Host, path: str) -> float | None:
     return None
 
 
+def _next_ones(installed: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
+    """The newest kernel, and those that run or are known to boot next."""
+    chosen = [k for k in installed if k.running or k.one_shot or k.default is True]
+    return tuple(dict.fromkeys((*installed[:1], *chosen)))
+
+
 def observe(host: Host, kernels: KernelFacts, modules: ModuleFacts) -> Fact[tuple[Initramfs, ...]]:
     """What the outdated images hold; empty where every image is newer than its sources."""
     if isinstance(kernels.installed, Unknown):
@@ -38,7 +44,7 @@ def observe(host: Host, kernels: KernelFacts, modules: ModuleFacts) -> Fact[tupl
     changed = [time for path in settings if (time := _time(host, path)) is not None]
     boot = names(host, "/boot")
     outdated = []
-    for kernel in kernels.installed:
+    for kernel in _next_ones(kernels.installed):
         image = next((n for form in _IMAGES if (n := form.format(kernel.release)) in boot), "")
         made = _time(host, f"/boot/{image}") if image and kernel.bootable else None
         if made is None:

@@ -29,7 +29,7 @@ _LOCKERS = re.compile(
 )
 _MATTERS = re.compile(
     r"nvidia|cuda|cudnn|nccl|nvlsm|nvswitch|"
-    r"^(linux-|kernel|kmod|akmod|dkms|gcc(-\d+)?$|g\+\+|clang|llvm$|make$|build-essential$|binutils$|"
+    r"^(linux-|kernel|kmod|akmod|dkms|gcc(-\d+)?(-(x86-64|aarch64)-linux-gnu)?$|g\+\+|clang|llvm$|make$|build-essential$|binutils$|"
     r"openssl$|mokutil$|shim|sbsigntool|initramfs-tools|dracut|mkinitcpio|unattended-upgrades$|"
     r"dnf-automatic$|dnf-plugin|python3-dnf-plugin|libelf|elfutils|dwarves$|pahole$|bc$|zstd$|xz-utils$|"
     r"grub|systemd-boot|docker|containerd|podman|cri-o|datacenter-gpu-manager|glx-alternative|needrestart$|"

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import line, number
+from gpu_bringup.model.bars import unset_bars
 from gpu_bringup.model.facts import PciDevice, PciFacts
 from gpu_bringup.model.unknown import Fact, Unknown
 
@@ -43,30 +44,6 @@ def is_vgpu(config: str) -> Fact[bool]:
     if len(config) <= 64:
         return Unknown("only root can read the PCI capabilities, which tell a vGPU")
     return _VGPU_CAPABILITY.search(config, 48) is not None
-
-
-_UNSET, _MEMORY = 0x20000000, 0x200
-"""Flags of a PCI resource: no address was given to it; it is a memory window (Linux, ioport.h)."""
-
-
-def unset_bars(text: str) -> tuple[int, ...]:
-    """Numbers of the memory windows without an address.
-
-    Args:
-        text: sysfs's ``resource`` file: a line "START END FLAGS" for each of the six BARs and more.
-    """
-    found = []
-    for number_, raw in enumerate(text.splitlines()[:6]):
-        words = raw.split()
-        if len(words) != 3:
-            continue
-        try:
-            start, _, flags = (int(word, 16) for word in words)
-        except ValueError:
-            continue
-        if flags & _MEMORY and (flags & _UNSET or start == 0):
-            found.append(number_)
-    return tuple(found)
 
 
 def _bars(host: Host, folder: str) -> Fact[tuple[int, ...]]:

@@ -10,9 +10,7 @@ dnf.conf(5) (reposdir, gpgcheck, localpkg_gpgcheck, module_hotfixes), zypper(8) 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,7 +29,7 @@ from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.resources import data_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gpu_bringup.families.base import Family
 
@@ -101,7 +99,8 @@ def _dnf_here(command: Command) -> Command:
 
 
 def _dnf_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return (argv[0], f"--setopt=reposdir={_REPOS}", *argv[1:])
+    head = 2 if argv[1] == "-y" else 1
+    return (*argv[:head], f"--setopt=reposdir={_REPOS}", *argv[head:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,8 @@ def _zypper_here(command: Command) -> Command:
 
 
 def _zypper_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return (argv[0], f"--reposd-dir={_REPOS}", *argv[1:])
+    head = 2 if argv[1] == "--non-interactive" else 1
+    return (*argv[:head], f"--reposd-dir={_REPOS}", *argv[head:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,35 +167,3 @@ def on_folder(family: Family) -> Family:
     if isinstance(family, SuseFamily):
         return replace(family, manager=LocalZypper())
     return family
-
-
-_DEB = re.compile(r"^(?P<name>[^_]+)_(?P<version>[^_]+)_[^_]+\.deb$")
-_RPM = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)-(?P<release>[^-]+)\.[^.]+\.rpm$")
-INDEXES = ("InRelease", "Release.gpg", "repodata")
-
-
-def packages_in(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(package, version) of the .deb and .rpm files among file names."""
-    found = []
-    for name in names:
-        match = _DEB.match(name) or _RPM.match(name)
-        if match is not None:
-            # apt writes an epoch's colon as %3a into file names.
-            found.append((match["name"], re.sub(r"^\d+(?:%3a|:)", "", match["version"])))
-    return tuple(found)
-
-
-def lacking(wanted: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``wanted`` ("name", "name=version", "name-VERSION-RELEASE") without a file."""
-    have = packages_in(names)
-    files = tuple(names)
-    missing = []
-    for item in wanted:
-        name, _, version = item.partition("=")
-        there = any(
-            own == name and (not version or fnmatchcase(own_version, f"{version}*"))
-            for own, own_version in have
-        )
-        if not there and not any(file.startswith(f"{name}.") for file in files):
-            missing.append(item)
-    return tuple(missing)

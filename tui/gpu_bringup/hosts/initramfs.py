@@ -176,6 +176,18 @@ def _read_archive(stream: _Stream, found: dict[str, Any], path: str) -> None:
                 found["configuration"].append({"path": "/" + name, "text": text})
 
 
+def _read_archives(stream: _Stream, found: dict[str, Any], path: str) -> None:
+    """All archives in one unpacked stream: the kernel takes several, with zeros between them."""
+    _read_archive(stream, found, path)
+    while head := stream.peek(6):
+        if head.startswith(b"\0"):
+            stream.read(len(head) - len(head.lstrip(b"\0")))
+        elif head in (b"070701", b"070702"):
+            _read_archive(stream, found, path)
+        else:
+            return
+
+
 @contextlib.contextmanager
 def _program(argv: tuple[str, ...], file: IO[bytes], offset: int, path: str) -> Iterator[IO[bytes]]:
     program = find_program(argv[0], path)
@@ -227,13 +239,13 @@ def _read(file: IO[bytes], found: dict[str, Any], deadline: float, path: str) ->
             continue
         opener = _opener(magic)
         if opener is not None:
-            _read_archive(_Stream(opener(file), deadline), found, path)
+            _read_archives(_Stream(opener(file), deadline), found, path)
             return
         program = _PROGRAMS.get(magic[:4])
         if program is None:
             raise InitramfsError("it is packed in a way that is not known here")
         with _program(program, file, file.tell(), path) as output:
-            _read_archive(_Stream(output, deadline), found, path)
+            _read_archives(_Stream(output, deadline), found, path)
         # The packed archive is the last one: what follows would be the loader's.
         return
 

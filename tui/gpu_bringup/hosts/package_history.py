@@ -8,7 +8,9 @@ libdnf/transaction/db/sql/create_tables.sql (dnf 5).
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -55,13 +57,7 @@ def read_history(path: str) -> dict[str, Any]:
     with Path(path).open("rb"):
         pass
     try:
-        # immutable: no lock is taken and no journal is looked for, so nothing can be written.
-        address = f"file:{quote(path)}?mode=ro&immutable=1"
-        connection = sqlite3.connect(address, uri=True, timeout=1.0)
-        try:
-            rows, actions = _rows(connection)
-        finally:
-            connection.close()
+        rows, actions = _read(path)
     except sqlite3.Error as error:
         raise HistoryError(f"it is no history of dnf that can be read: {error}") from error
     transactions: dict[int, dict[str, Any]] = {}
@@ -77,6 +73,28 @@ def read_history(path: str) -> dict[str, Any]:
         )
         entry["items"].append([actions.get(action, "other"), str(name), str(version)])
     return {"transactions": list(transactions.values())}
+
+
+def _read(path: str) -> tuple[list[tuple[Any, ...]], dict[int, str]]:
+    log = Path(f"{path}-wal")
+    if log.exists() and log.stat().st_size:
+        # The newest transactions may stand in the log only. Reading them in place would write to the
+        # folder (the log's index), so a copy is read.
+        with tempfile.TemporaryDirectory(prefix="gpu-bringup-") as folder:
+            copy = f"{folder}/history.sqlite"
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            return _query(f"file:{quote(copy)}")
+    # immutable: no lock is taken and no log is looked for, so nothing can be written.
+    return _query(f"file:{quote(path)}?mode=ro&immutable=1")
+
+
+def _query(address: str) -> tuple[list[tuple[Any, ...]], dict[int, str]]:
+    connection = sqlite3.connect(address, uri=True, timeout=1.0)
+    try:
+        return _rows(connection)
+    finally:
+        connection.close()
 
 
 def _rows(connection: sqlite3.Connection) -> tuple[list[tuple[Any, ...]], dict[int, str]]:

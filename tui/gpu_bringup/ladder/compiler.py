@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
@@ -10,11 +11,12 @@ from gpu_bringup.ladder.headers import must_have
 from gpu_bringup.ladder.steps import install_step
 from gpu_bringup.ladder.view import has_module, outside_skip, packages, route
 from gpu_bringup.ladder.words import Say, ev, listed
+from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
+    from gpu_bringup.model.facts import Kernel
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
-    from gpu_bringup.model.plan import Step
 
 say = Say("compiler")
 
@@ -76,12 +78,38 @@ def _lacks_dkms(ctx: Context) -> bool:
     )
 
 
+def _emptied(ctx: Context, kernel: Kernel) -> list[str]:
+    """Installed packages of a kernel's compiler whose program is gone."""
+    if ctx.family is None:
+        return []
+    names = [name for name in ctx.family.compiler_packages(kernel) if re.search(r"\d$", name)]
+    have = packages(ctx.facts)
+    # Since Debian 13 the program itself lies in a package of its own for each architecture.
+    return [name for name in have if any(re.match(rf"{n}(-.+-linux-gnu)?$", name) for n in names)]
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     if ctx.family is None or ctx.outside_driver or route(ctx) == "prebuilt":
         return ()
     names: list[str] = []
+    emptied: list[str] = []
     for _, kernel in ctx.kernels():
         names += ctx.family.compiler_packages(kernel)
+        if kernel is not None and kernel.compiler_present is False:
+            emptied += _emptied(ctx, kernel)
+    again = None
+    if emptied:
+        again = Step(
+            id="compiler-again",
+            rung="compiler",
+            title=f"Install {listed(emptied)} again",
+            why="The package database says that the compiler is here, but its program is gone. "
+            "Installing the same version again puts it back.",
+            commands=(ctx.family.manager.reinstall(tuple(emptied)),),
+            done_when=("compiler",),
+            estimate_seconds=60,
+            packages=tuple(emptied),
+        )
     step = install_step(
         ctx,
         "compiler",
@@ -94,7 +122,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         done_when=("compiler",),
         estimate_seconds=60,
     )
-    return (step,) if step is not None else ()
+    return tuple(item for item in (again, step) if item is not None)
 
 
 RUNG = Rung(

@@ -124,6 +124,8 @@ def _cdi_step(ctx: Context) -> Step:
             "toolkit change; a file of ours in /etc/cdi would grow old beside it.",
             # The package ran it when there was no driver yet: it must run once more now.
             commands=(systemctl("enable", "--now", path), systemctl("restart", unit)),
+            # The unit came enabled with its package and goes with it; what it wrote names the driver.
+            undo=(Command(("rm", "-f", "/var/run/cdi/nvidia.yaml")),),
             done_when=("containers",),
             estimate_seconds=10,
         )

@@ -12,6 +12,7 @@ from gpu_bringup.ladder.loaded import module_stem
 from gpu_bringup.ladder.signing import host_key
 from gpu_bringup.ladder.view import gpus
 from gpu_bringup.ladder.words import ev
+from gpu_bringup.model.bars import unset_bars
 from gpu_bringup.model.ladder import LadderReport, RungResult
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def _bar(ctx: Context, root: RungResult) -> Decider | None:
     argv = ("cat", f"/sys/bus/pci/devices/{found[0].bus_id}/resource")
 
     def judge(status: int, output: str) -> tuple[str, str]:
-        from gpu_bringup.facts.pci import unset_bars
-
         if status != 0 or not output.strip():
             return "", ""
         bars = unset_bars(output)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.families.common import is_driver_package
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.view import base_name, driver_set, packages, upstream_version
+from gpu_bringup.ladder.view import base_name, driver_set, upstream_version
 from gpu_bringup.ladder.words import ev, listed
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
@@ -64,27 +64,19 @@ def build_cause(ctx: Context) -> Cause | None:
     )
 
 
-def replaced_by_target(ctx: Context) -> bool:
-    """Does the target bring another version of the very package that can't be configured?"""
-    if build_cause(ctx) is None or ctx.target is None:
-        return False
-    names = {base_name(name) for name in driver_set(ctx)}
-    wanted = ctx.target.driver.version
-    return all(
-        name in names and upstream_version(packages_version(ctx, name)) != wanted
-        for name in unfinished(ctx)
-    )
+def _wanted(ctx: Context) -> str:
+    return ctx.target.driver.version if ctx.target is not None else ""
 
 
 def removal_step(ctx: Context) -> Step | None:
-    """Take the package away that can't be configured, where the target is made of others."""
+    """Take the package away that can't be configured, where the target is another driver."""
     if build_cause(ctx) is None or ctx.target is None or ctx.family is None:
         return None
-    names = {base_name(name) for name in driver_set(ctx)}
-    if names & set(unfinished(ctx)):
-        return None
     gone = unfinished(ctx)
-    back = tuple(name for name in gone if name in packages(ctx.facts))
+    names = {base_name(name) for name in driver_set(ctx)}
+    same = {name for name in gone if upstream_version(packages_version(ctx, name)) == _wanted(ctx)}
+    if names & same:
+        return None
     return Step(
         id="remove-failed-driver",
         rung="packages",
@@ -92,8 +84,8 @@ def removal_step(ctx: Context) -> Step | None:
         why="The package is half configured, and every later installation would try its build again "
         "and stop there. The chosen driver takes its place.",
         commands=(ctx.family.manager.remove(gone),),
-        undo=(ctx.family.manager.install(back),) if back else (),
         stops_workloads=True,
         estimate_seconds=30,
-        risk="Modules of this driver that were built for older kernels go as well.",
+        risk="Modules of this driver that were built for older kernels go as well. Taking the run back "
+        "doesn't bring it back: it could not be configured.",
     )

@@ -10,7 +10,7 @@ from gpu_bringup.families.local import use_folder
 from gpu_bringup.families.repository import NVLSM
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.failed_build import build_cause, removal_step, replaced_by_target
+from gpu_bringup.ladder.failed_build import build_cause, removal_step
 from gpu_bringup.ladder.repository_key import key_causes, key_step
 from gpu_bringup.ladder.series import series_causes, series_steps
 from gpu_bringup.ladder.steps import change_step, refresh_step
@@ -325,8 +325,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     steps: list[Step | None] = []
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
     steps.append(removal_step(ctx))
-    failed = steps[0] is not None or replaced_by_target(ctx)
-    if (unfinished or facts.interrupted is True) and not failed:
+    if (unfinished or facts.interrupted is True) and steps[0] is None:
         steps.append(
             Step(
                 id="mend-packages",

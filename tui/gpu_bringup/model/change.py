@@ -9,7 +9,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Change:
     when: str
-    """ "2026-11-22 06:12:03", by the host's clock and zone."""
+    """ "2026-11-22 06:12:03", by the host's clock and zone (dnf's ends with " UTC")."""
     package: str
     action: str
     """ "install", "upgrade", "downgrade", "reinstall", "remove", "purge"."""
@@ -35,7 +35,8 @@ class Change:
             )
         who = f" (called by {self.user})" if self.user and self.user != "root" else ""
         if self.command:
-            plain = re.sub(r" -o \S+", "", self.command)
+            # Without options: they hide what was done.
+            plain = re.sub(r" (?:-o \S+|--?\w\S*)", "", self.command)
             short = plain if len(plain) <= 80 else plain[:77] + "..."
             return f"'{short}'{who}"
         return f"a package manager's run that no history names{who}"

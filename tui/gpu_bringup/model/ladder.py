@@ -97,6 +97,7 @@ WISHES = frozenset(
 """Causes that only say that what was chosen isn't there yet: nothing that worked is broken."""
 SET_UP = WISHES | {
     "driver-not-installed",
+    "kernel-upgraded-module-not-built",
     "headers-missing",
     "headers-meta-not-following",
     "gcc-mismatch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup.model.package_files import INDEXES, lacking, packages_in
 from gpu_bringup.model.target import fill_kernels
 from gpu_bringup.model.versions import driver_key
 from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, urls, violated
@@ -75,8 +76,6 @@ def branch_of_package(subject: Subject, candidate: Candidate) -> Iterator[Reason
 
 def _in_folder(subject: Subject, candidate: Candidate, where: tuple[str, ...]) -> Reason:
     """What the operator's folder has of this driver, by the names of its files."""
-    from gpu_bringup.families.local import INDEXES, lacking, packages_in
-
     folder, files = subject.answers.local_packages, subject.answers.local_files
     names = _filled(subject, candidate.package.packages)
     if files is None:

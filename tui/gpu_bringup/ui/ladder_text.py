@@ -68,7 +68,12 @@ def ladder_items(report: LadderReport) -> list[Item]:
         Item(
             rung.id,
             rung_line(rung, found[rung.id], report.not_yet(found[rung.id])),
-            rung_detail(rung, found[rung.id], root is found[rung.id]),
+            rung_detail(
+                rung,
+                found[rung.id],
+                root is found[rung.id],
+                not_yet=report.not_yet(found[rung.id]),
+            ),
         )
         for rung in RUNGS
     ]
@@ -111,18 +116,22 @@ def _cause(cause: Cause) -> Content:
     )
 
 
-def rung_detail(rung: Rung, result: RungResult, is_root: bool = False) -> Detail:
+def rung_detail(
+    rung: Rung, result: RungResult, is_root: bool = False, *, not_yet: bool = False
+) -> Detail:
     """What a rung is, how it stands, on what evidence, and why."""
-    state = Content.assemble(
-        (f"{state_mark(result.state)} {state_word(result.state)}", STATE_STYLES[result.state]),
-        f"  {result.summary}",
+    word = f"{state_mark(result.state)} {state_word(result.state)}"
+    style = STATE_STYLES[result.state]
+    told = state_meaning(result.state)
+    if not_yet:
+        word, style = f"o {tr('not yet')}", WARN
+        told = tr("Nothing is broken here: this layer only isn't set up yet.")
+    state = Content.assemble((word, style), f"  {result.summary}")
+    meaning = Content.styled(told, MUTED)
+    start = (
+        tr("Set-up starts here.") if not_yet else tr("This is the root cause: mending starts here.")
     )
-    meaning = Content.styled(state_meaning(result.state), MUTED)
-    root = (
-        Content.styled(tr("This is the root cause: mending starts here."), "bold $text-warning")
-        if is_root
-        else Content("")
-    )
+    root = Content.styled(start, "bold $text-warning") if is_root else Content("")
     causes = Content("\n\n").join([_cause(cause) for cause in result.causes])
     return Detail(
         rung.title,

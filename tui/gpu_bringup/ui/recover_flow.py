@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from textual.screen import Screen
 
-from gpu_bringup import engine
 from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
+from gpu_bringup.recover import door
 from gpu_bringup.recover.drain import Drain, stoppable
 from gpu_bringup.recover.way import Recovery, Way
 from gpu_bringup.ui.recovery_text import in_use_text, way_about
@@ -89,7 +89,7 @@ def _confirm_end(screen: Screen[None], recovery: Recovery, way: Way, take: Take)
 
 def _go(screen: Screen[None], recovery: Recovery, way: Way, drain: Drain, take: Take) -> None:
     try:
-        plan = engine.way_plan(recovery, way, drain)
+        plan = door.way_plan(recovery, way, drain)
     except BringupError as error:
         screen.notify(str(error), severity="error", timeout=10)
         return

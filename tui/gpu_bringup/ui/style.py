@@ -38,11 +38,18 @@ VerticalScroll { scrollbar-size-vertical: 1; }
 .-wide LookPage #host { height: 5; }
 .-wide ReviewPage.-commands WhyPane { display: none; }
 .-wide LookPage #verdict { min-height: 3; padding-top: 1; }
+.-wide.-high LookPage #ladder-row { layout: vertical; }
+.-wide.-high LookPage #ladder { height: 17; }
+.-wide.-high LookPage WhyPane {
+    width: 100%; max-width: 100%; height: 1fr; padding: 0; margin-top: 1;
+    border-left: none; border-top: solid $panel-lighten-2;
+}
 .-narrow Dialog > .box { width: 100%; }
 .-few-columns TooSmall, .-few-rows TooSmall { display: block; }
 ToastRack { margin-bottom: 1; }
 
 .-basic Dialog > .box { border: ascii $foreground; background: ansi_default; }
+.-basic.-wide.-high LookPage WhyPane { border-left: none; border-top: ascii $foreground; }
 .-basic WhyPane, .-basic RunSteps { border-left: ascii $foreground; }
 .-basic StepRail { border-right: ascii $foreground; }
 .-basic RunSteps #run-why-box, .-basic OutcomePage #tail { border-top: ascii $foreground; }

@@ -25,7 +25,7 @@ class WizardApp(App[int]):
     CSS = CSS
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-few-columns"), (MIN_COLUMNS, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-few-rows"), (MIN_ROWS, "-short"), (30, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-few-rows"), (MIN_ROWS, "-short"), (30, "-tall"), (34, "-high")]
 
     def __init__(self, wizard: Wizard, terminal: Terminal | None = None) -> None:
         how = terminal or Terminal(basic=wizard.basic)

@@ -46,6 +46,7 @@ class LookPage(Page):
         Binding("l", "ladder", "Ladder"),
         Binding("d", "decide", "Decide"),
         Binding("r", "look_again", "Look again"),
+        Binding("s", "next_boot", "Next boot"),
     ]
 
     class Chosen(Message):
@@ -105,12 +106,15 @@ class LookPage(Page):
             return self.has_class("-recover")
         if action == "decide":
             situation = self.wizard.situation
-            return situation is not None and engine.would_decide(situation) is not None
+            from gpu_bringup.recover import door
+
+            return situation is not None and door.would_decide(situation) is not None
         return True
 
     def action_ladder(self) -> None:
         """Between the ways on and the whole ladder."""
         self.toggle_class("-ladder")
+        self._show()
         self.first_focus()
         self.screen.refresh_bindings()
 
@@ -127,11 +131,13 @@ class LookPage(Page):
 
     def action_decide(self) -> None:
         """Ask the one command that separates the causes that remain."""
+        from gpu_bringup.recover import door
+
         situation, host = self.wizard.situation, self.wizard.host
         if situation is None:
             return
 
-        def done(outcome: Outcome[engine.Decision | None]) -> None:
+        def done(outcome: Outcome[door.Decision | None]) -> None:
             decision = outcome.value
             if decision is None or not self.is_mounted:
                 return
@@ -148,7 +154,7 @@ class LookPage(Page):
             self.notify(tr("Decided by: {command}").format(command=command), timeout=8)
             self._show()
 
-        background.start(self, lambda: engine.decide(host, situation), done, "decide")
+        background.start(self, lambda: door.decide(host, situation), done, "decide")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         recovery = self.wizard.recovery
@@ -186,6 +192,7 @@ class LookPage(Page):
                         "Arrows choose a layer, Enter opens it: what it is, the evidence, the causes."
                     ),
                     tr("r looks again, n goes on to the questions."),
+                    tr("s says whether the driver will survive the next boot, kernel by kernel."),
                 ]
             ),
         )
@@ -204,11 +211,20 @@ class LookPage(Page):
             background.hand_over(app, lambda: self._seen(name))
 
         def look() -> tuple[Facts, Situation, Recovery | None]:
+            from gpu_bringup.recover import door
+
             facts = engine.observe(wizard.host, done=observer_done)
             situation = engine.examine(wizard.host, facts, wizard.answers, wizard.catalogue)
-            return facts, situation, engine.recovery_of_known(wizard.host, situation)
+            return facts, situation, door.recovery_of_known(wizard.host, situation)
 
         background.start(self, look, self._looked, "look")
+
+    def action_next_boot(self) -> None:
+        if self.wizard.facts is None:
+            return
+        from gpu_bringup.ui.screens.next_boot import NextBootScreen
+
+        self.app.push_screen(NextBootScreen(self.wizard))
 
     def _seen(self, name: str) -> None:
         self._finished.add(name)
@@ -242,6 +258,10 @@ class LookPage(Page):
         self.wizard.done.add(self.STEP)
         self.call_later(self._show_ways)
         self._show()
+        root = outcome.value[1].report.root_cause
+        if root is not None and self.wizard.recovery is not None:
+            # The cursor, and with it the pane, stands at what mending starts with.
+            self.query_one("#ladder", ItemList).go_to(root.id)
         self.post_message(self.Changed())
 
     def _show(self) -> None:
@@ -266,6 +286,10 @@ class LookPage(Page):
         )
         if self.wizard.recovery is not None and not self.has_class("-ladder"):
             what = tr("A number takes a way, i tells all about it, l shows the ladder.")
+        if self.wizard.recovery is not None and not self.has_class("-ladder"):
+            # The cause stands above already.
+            self.query_one("#verdict", Static).update(Content.styled(what, MUTED))
+            return
         self.query_one("#verdict", Static).update(
             lines([verdict_text(situation.report), Content.styled(what, MUTED)])
             if self.app.size.width >= 100 or situation.report.verdict != "broken"
@@ -282,7 +306,7 @@ class LookPage(Page):
         self.set_class(recovery is not None, "-recover")
         if recovery is not None:
             told = tr("The ways on from here")
-            brief = self.app.size.height < 30
+            brief = self.app.size.height < 30 and len(recovery.ways) > 4
             ways = [choose.Way(way.id, way.title, way_about(way)) for way in recovery.ways]
             title = Static(told, classes="ways-title")
             await box.mount(title, Ways(ways, width=self.app.size.width, brief=brief))

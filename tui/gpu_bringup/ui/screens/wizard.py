@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,7 +15,6 @@ from gpu_bringup import engine
 from gpu_bringup.errors import BringupError, ExitCode
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
-from gpu_bringup.recover.reminder import Reminder
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
@@ -28,6 +28,9 @@ from gpu_bringup.ui.steps import STEPS, index_of
 from gpu_bringup.ui.widgets.host_bar import HostBar
 from gpu_bringup.ui.widgets.step_rail import Crumbs, StepRail
 from gpu_bringup.ui.words import paragraphs
+
+if TYPE_CHECKING:
+    from gpu_bringup.recover.reminder import Reminder
 
 
 def _page(step: str) -> Callable[[Wizard], Page]:
@@ -238,6 +241,8 @@ class WizardScreen(FullScreen[None]):
         self.call_later(begin)
 
     def _put_off(self) -> None:
+        from gpu_bringup.recover import door
+
         situation, host = self.wizard.situation, self.wizard.host
         if situation is None:
             return
@@ -253,7 +258,7 @@ class WizardScreen(FullScreen[None]):
                 timeout=10,
             )
 
-        background.start(self, lambda: engine.put_off(host, situation.report), done, "put-off")
+        background.start(self, lambda: door.put_off(host, situation.report), done, "put-off")
 
     async def on_review_page_confirmed(self, event: object) -> None:
         from gpu_bringup.ui.pages.review import ReviewPage

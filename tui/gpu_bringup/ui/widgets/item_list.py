@@ -60,5 +60,10 @@ class ItemList(MarkedList):
         """What there is to say about the item under the cursor."""
         return self.chosen.detail if self.chosen is not None else None
 
+    def go_to(self, item_id: str) -> None:
+        """Put the cursor on an item; nothing where there is none of this id."""
+        if item_id in self._items:
+            self.highlighted = self.get_option_index(item_id)
+
     def item(self, item_id: str) -> Item | None:
         return self._items.get(item_id)

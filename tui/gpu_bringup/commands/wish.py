@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -55,7 +54,7 @@ def answers_from(arguments: argparse.Namespace) -> Answers:
         driver=getattr(arguments, "driver", None) or "",
         flavour=getattr(arguments, "flavour", None) or "",
         today=day,
-        local_packages=os.path.abspath(packages) if packages else "",
+        local_packages=str(Path.cwd() / packages) if packages else "",
     )
 
 

@@ -46,7 +46,8 @@ def ask(screen: Screen[None], recovery: Recovery, way: Way, take: Take) -> None:
             )
         )
         if names:
-            ways.append(choose.Way("stop", tr("yes, and stop these first"), ", ".join(names)))
+            label = tr("yes, and stop these first: {names}").format(names=", ".join(names))
+            ways.append(choose.Way("stop", label, tr("they are started again where that can be")))
         ways.append(
             choose.Way(
                 "end",

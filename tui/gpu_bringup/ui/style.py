@@ -44,7 +44,8 @@ VerticalScroll { scrollbar-size-vertical: 1; }
     width: 100%; max-width: 100%; height: 1fr; padding: 0; margin-top: 1;
     border-left: none; border-top: solid $panel-lighten-2;
 }
-.-narrow Dialog > .box { width: 100%; }
+Dialog.-narrow > .box { width: 100%; }
+Dialog.-short .about { max-height: 9; }
 .-few-columns TooSmall, .-few-rows TooSmall { display: block; }
 ToastRack { margin-bottom: 1; }
 

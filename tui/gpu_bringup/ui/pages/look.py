@@ -156,6 +156,7 @@ class LookPage(Page):
 
         background.start(self, lambda: door.decide(host, situation), done, "decide")
 
+    # Textual calls the base class's handler as well: that one sees to the ladder's lines.
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         recovery = self.wizard.recovery
         if isinstance(event.option_list, Ways) and recovery is not None:
@@ -163,8 +164,6 @@ class LookPage(Page):
             way = recovery.way(event.option.id or "")
             if way is not None:
                 self.post_message(self.Chosen(way))
-            return
-        super().on_option_list_option_selected(event)
 
     def blocked(self) -> str:
         if self._looking:

@@ -99,7 +99,11 @@ class ChooseScreen(Dialog["str | None"]):
             yield Static(self._question, classes="question", markup=False)
             with VerticalScroll(classes="about", can_focus=False):
                 yield Static(self._about, markup=False)
-            yield Ways(self._ways, width=self.app.size.width, chosen=self._chosen)
+            # Every answer must be seen: on few rows what is said about each goes first.
+            rows = sum(2 if way.about else 1 for way in self._ways)
+            brief = self.app.size.height < 30 and rows > 7
+            width = self.app.size.width
+            yield Ways(self._ways, width=width, chosen=self._chosen, brief=brief)
 
     def on_mount(self) -> None:
         self.query_one(Ways).focus()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -89,8 +90,6 @@ def test_dnf5_and_zypper() -> None:
 
 def test_every_file_is_ours_and_can_be_removed() -> None:
     everything = {
-        "/usr/bin/apt-get": "",
-        "/etc/apt/x": "",
         "/usr/bin/dnf5": "",
         "/usr/lib/libdnf5/plugins/actions.so": "",
         "/etc/profile.d/x.sh": "",
@@ -254,3 +253,13 @@ class TestCheck:
         )
         assert done.returncode == 0
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_status_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["hooks", "status", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert status == (0 if document["installed"] else 1)
+    assert CHECK in {file["path"] for file in document["files"]}
+    assert main(["hooks", "status"]) == status
+    assert CHECK in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -244,6 +245,23 @@ def test_draining_stops_only_what_was_named_and_waits_for_the_rest():
     box = with_drain(way, in_use, drain.Drain(stop=("triton",), kill=(4242,)))
     assert box.steps[0].commands[0].argv == ("docker", "stop", "triton")
     assert box.steps[1].commands[0].argv == ("kill", "-TERM", "4242")
+
+
+@pytest.mark.process
+def test_the_wait_ends_with_the_program_and_gives_up_at_its_limit():
+    """The commands themselves: what they wait for is a process that really runs."""
+    for seconds, limit, expected in (("0.2", 30, 0), ("60", 1, 124)):
+        program = subprocess.Popen(["sleep", seconds])
+        try:
+            held = InUse((Holder(program.pid, "sleep", ("nvidia0",)),))
+            (step,) = drain.drain_steps(held, drain.Drain(wait=limit))
+            if expected == 0:
+                program.wait(timeout=30)
+            argv = step.commands[0].argv
+            assert subprocess.run(argv, check=False, timeout=60).returncode == expected
+        finally:
+            program.kill()
+            program.wait()
 
 
 @pytest.mark.parametrize(

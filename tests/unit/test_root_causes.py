@@ -413,6 +413,21 @@ def test_two_copies_of_the_certificate_are_one_key():
     assert report.root_cause is None
 
 
+def test_a_cdi_file_of_the_driver_before():
+    facts = make.healthy()
+    containers = replace(
+        facts.containers,
+        toolkit_version="1.19.1",
+        runtimes=("podman",),
+        configured=(),
+        cdi_specs=("/var/run/cdi/nvidia.yaml",),
+        cdi_versions=(("/var/run/cdi/nvidia.yaml", "535.183.01"),),
+    )
+    facts = replace(facts, containers=containers)
+    assert root(facts) == ("containers", "cdi-spec-stale")
+    assert any(step.rung == "containers" for step in steps(facts).values())
+
+
 def test_runfile_over_packages():
     facts = make.healthy()
     packages = replace(facts.packages, method=InstallMethod.MIXED)

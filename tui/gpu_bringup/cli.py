@@ -160,6 +160,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="what is known of the host: os, kernel, driver, gpu, secure-boot",
     )
+    explain.add_argument(
+        "--xid",
+        type=int,
+        action="append",
+        metavar="NUMBER",
+        help="what an Xid number of the kernel's log means (repeatable); no text is read",
+    )
     plan = add("plan", "the steps that would be taken", as_json, wish)
     plan.add_argument(
         "--format",
@@ -196,7 +203,9 @@ def build_parser() -> argparse.ArgumentParser:
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")
-    hooks = add("hooks", "say after each upgrade and at login when the next boot lacks its driver")
+    hooks = add(
+        "hooks", "say after each upgrade and at login when the next boot lacks its driver", as_json
+    )
     hooks.add_argument("action", choices=("install", "remove", "status"), help="what to do")
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
     actions = profiles.add_subparsers(dest="action", metavar="list|show|validate", required=True)

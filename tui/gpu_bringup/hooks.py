@@ -142,7 +142,9 @@ def hooks_for(host: Host, check: str) -> Hooks:
     files = [HookFile(CHECK, 0o755, check, "the check itself")]
     if any_exists(host, "/usr/bin/apt-get") is True and host.exists("/etc/apt") is True:
         files.append(HookFile(APT_FILE, 0o644, _APT, "after each run of apt"))
-    files += _rpm_files(host, notes)
+    else:
+        # Beside apt, dnf and zypper are tools for other file systems than this one.
+        files += _rpm_files(host, notes)
     if _says_motd(host):
         files.append(HookFile(MOTD_FILE, 0o755, _MOTD, "at each login"))
     elif host.exists("/etc/profile.d") is True:

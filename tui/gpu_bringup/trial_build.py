@@ -59,6 +59,8 @@ _SET_UP_FAULT = re.compile(
     r"|Failed CC sanity check|command not found|No space left on device|cannot find -l"
     r"|error while loading shared libraries|Permission denied"
     r"|linux-(?:headers|kbuild)\S*: No such file|/scripts/\S*: (?:No such file|not found)"
+    # 127: a program that make called isn't there; which driver is built has no part in it.
+    r"|Error 127\b|(?:gcc|clang|ld|make)[\w.-]*: not found"
 )
 
 

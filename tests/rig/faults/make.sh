@@ -14,7 +14,7 @@ FAULTS=(
     "dpkg-killed|dpkg-interrupted|live"
     "source-removed|dkms-tree-broken|live"
     "held-in-the-way|held-or-broken-packages|live"
-    "series-mixed|duplicate-userspace-versions|live"
+    "series-mixed|repo-or-branch-package-conflict|live"
     "runfile-leftovers|mixed-runfile-and-packages|live"
     "var-full|dkms-disk-full|live"
     "boot-full|boot-partition-full|live"
@@ -129,9 +129,6 @@ make_held_in_the_way() {
 
 make_series_mixed() {
     run dpkg --force-downgrade --force-depends -i "$REPOSITORY/libcuda1_$SERIES-2_amd64.deb"
-    # The other series' library stays beside it, as after an upgrade that was cut off.
-    run sh -c "cd /tmp && dpkg-deb -x $REPOSITORY/libcuda1_$DRIVER-1_amd64.deb x &&
-        cp x/usr/lib/x86_64-linux-gnu/libcuda.so.$DRIVER /usr/local/lib/ && rm -r x && ldconfig"
 }
 
 make_runfile_leftovers() {
@@ -178,8 +175,12 @@ make_var_full() {
 }
 
 make_boot_full() {
-    local used
+    local used third
     unhold
+    # Kernels have piled up, as they do where nobody removes them.
+    third=$(run apt-cache search --names-only '^linux-image-[0-9].*[0-9]-amd64$' |
+        sed -n 's/^linux-image-\([^ ]*\) .*/\1/p' | sort -V | grep -vxF -e "$newest" -e "$older" | tail -n 1)
+    apt install --no-install-recommends "linux-image-$third"
     used=$(du -s -B1 "$layer/root/boot" | cut -f1)
     mkdir -p "$layer/disks/boot"
     mount -t tmpfs -o "size=$((used + 12000000))" tmpfs "$layer/disks/boot"

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     trials: list[TrialEvent] = []
     if _worth_proving(situation):
         proven = _prove(asked, situation.recommendation, trials)
-        undecided = proven.chosen is None and all(_passing(r) for r in proven.refusal)
+        undecided = proven.chosen is None and any(_passing(r) for r in proven.refusal)
         if not (undecided and _only_builds(situation.plan)):
             situation = engine.situation(asked.host, asked.facts, asked.catalogue, proven)
     for note in situation.notes:

@@ -82,7 +82,7 @@ def next_boot_lines(found: NextBoot, width: int) -> list[tuple[str, list[tuple[s
 
 def print_next_boot(found: NextBoot) -> None:
     """The table, then the verdict in a sentence."""
-    lines = next_boot_lines(found, columns() - 2)
+    lines = next_boot_lines(found, columns() - 2) if found.rows else []
     for words, cells in lines:
         painted = [
             paint(text, _COLOURS.get(state, state)) if state else text for text, state in cells

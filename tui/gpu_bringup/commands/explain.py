@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
-from gpu_bringup.commands.output import paint, print_json, say, show, wrap
+from gpu_bringup.commands.output import columns, paint, print_json, say, show, wrap
 from gpu_bringup.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     import argparse
 
     from gpu_bringup.explain.finding import Explanation, Finding
+    from gpu_bringup.model.plan import Step
 
-_TOLD = 5
-"""Findings that are shown to people."""
+_TOLD = 3
+"""Findings that are shown to people in full."""
+_LINES = 4
+_SOURCES = 2
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain and print; exit status 0 where at least one cause is known, 1 where nothing is."""
+    numbers: list[int] = getattr(arguments, "xid", None) or []
+    if numbers:
+        return _xids(numbers, as_json=bool(getattr(arguments, "json", False)))
     context = list(getattr(arguments, "context", None) or [])
     profiles = getattr(arguments, "profiles", None)
     name = getattr(arguments, "file", None)
@@ -42,6 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_explanation(found)
     return ExitCode.OK if found.findings else ExitCode.FAILED
+
+
+def _xids(numbers: list[int], *, as_json: bool) -> int:
+    """Tell what Xid numbers mean; exit status 1 where one of them isn't known."""
+    from dataclasses import asdict
+
+    from gpu_bringup.failures.xids import catalogue, describe
+
+    known = catalogue()
+    if as_json:
+        found = [asdict(known[number]) for number in numbers if number in known]
+        print_json({"schema": 1, "xids": found})
+    else:
+        for number in numbers:
+            show(wrap(describe(number)))
+            if number in known:
+                show(paint(f"   {known[number].sources[0]}", "dim"))
+    return ExitCode.OK if all(number in known for number in numbers) else ExitCode.FAILED
 
 
 def _file(path: Path, context: list[str], profiles: Path | None) -> Explanation:
@@ -74,31 +99,54 @@ def print_explanation(found: Explanation) -> None:
         return
     for place, finding in enumerate(found.findings[:_TOLD], 1):
         _print(place, finding)
-    more = len(found.findings) - _TOLD
-    if more > 0:
-        show(paint(f"{more} less likely ones are in --json.", "dim"))
+    more = found.findings[_TOLD:]
+    if more:
+        show("Less likely (--json tells all of it):")
+        for finding in more[:_TOLD]:
+            show(wrap(f"{round(finding.confidence * 100)} %  {finding.title}", 3))
 
 
 def _print(place: int, finding: Finding) -> None:
+    """One finding: the cause first, then what speaks for it, what would decide, and the mend."""
     share = f"{round(finding.confidence * 100)} %"
-    show(paint(f"{place}. {finding.title}", "bold") + f"  [{finding.rung}, {share}]")
+    show(paint(wrap(f"{place}. {finding.title}"), "bold"))
+    show(paint(f"   {share} sure, layer: {finding.rung}, {finding.cause}", "dim"))
     if finding.consequence_of:
         show(wrap(f"Probably a consequence of {finding.consequence_of}.", 3))
     show(wrap(finding.summary, 3))
-    for number, text in finding.lines[:4]:
-        show(paint(f"   line {number}: ", "dim") + text[:160])
+    room = max(40, columns() - 14)
+    for number, text in finding.lines[:_LINES]:
+        show(paint(f"   line {number:>6} ", "dim") + _short(text, room))
+    for words in finding.decoded:
+        show(wrap(f"= {words}", 3))
     if finding.tell_apart:
         show(wrap(f"Tell apart: {finding.tell_apart}", 3))
-    for argv in (*finding.fetch, *finding.confirm):
-        show(f"   look   {' '.join(argv)}")
+    looks = dict.fromkeys((*finding.fetch, *finding.confirm))
+    if looks:
+        show("   Look (changes nothing):")
+        for argv in looks:
+            show(f"      {shlex.join(argv)}")
     if finding.quick:
         show(wrap(f"Back to service first: {finding.quick}", 3))
-    for step in finding.repair:
-        show(wrap(f"mend   {step.title}: {step.why}", 3))
+    for number, step in enumerate(finding.repair, 1):
+        marks = [word for word, on in _marks(step) if on]
+        ending = f" ({', '.join(marks)})" if marks else ""
+        show(wrap(f"Mend {number}. {step.title}{ending}", 3))
+        show(wrap(step.why, 6))
+        if step.risk:
+            show(wrap(f"Risk: {step.risk}", 6))
         for command in step.commands:
-            show(f"          # {' '.join(command.argv)}")
+            show(f"      # {shlex.join(command.argv)}")
     if finding.prevention:
         show(wrap(f"Keep it from coming back: {finding.prevention}", 3))
-    for source in finding.sources[:2]:
+    for source in finding.sources[:_SOURCES]:
         show(paint(f"   {source}", "dim"))
     show()
+
+
+def _marks(step: Step) -> tuple[tuple[str, bool], ...]:
+    return (("stops GPU work", step.stops_workloads), ("needs a reboot", step.reboot))
+
+
+def _short(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
-from gpu_bringup.commands.output import say, show, wrap
+from gpu_bringup.commands.output import print_json, say, show, wrap
 from gpu_bringup.errors import BringupError, ExitCode, InputError, RefusedError
 from gpu_bringup.hooks import ALL_FILES, FOLDERS, MARK, NOTE, Hooks, hooks_for
 from gpu_bringup.resources import data_folder
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     check = data_folder("scripts").joinpath("next-boot.sh").read_text(encoding="utf-8")
     hooks = hooks_for(host, check)
     if arguments.action == "status":
-        return _status(host, hooks)
+        return _status(host, hooks, as_json=bool(getattr(arguments, "json", False)))
     if host.uid() != 0:
         raise RefusedError(
             "hooks are files of the system: only root can write them",
@@ -102,8 +102,8 @@ def _remove(host: Host) -> int:
     return status
 
 
-def _status(host: Host, hooks: Hooks) -> int:
-    installed = 0
+def _status(host: Host, hooks: Hooks, *, as_json: bool) -> int:
+    states: dict[str, str] = {}
     for file in hooks.files:
         content = host.read_text(file.path)
         state = (
@@ -115,11 +115,25 @@ def _status(host: Host, hooks: Hooks) -> int:
             if isinstance(content, str)
             else "can't be read"
         )
-        installed += content == file.content
-        show(f"  {file.path:<66} {state}")
+        states[file.path] = state
+    said = host.read_text(NOTE)
+    line = said.strip() if isinstance(said, str) else ""
+    done = all(state == "installed" for state in states.values())
+    if as_json:
+        print_json(
+            {
+                "schema": 1,
+                "installed": done,
+                "files": [{"path": path, "state": state} for path, state in states.items()],
+                "notes": list(hooks.notes),
+                "said": line or None,
+            }
+        )
+        return ExitCode.OK if done else ExitCode.FAILED
+    for path, state in states.items():
+        show(f"  {path:<66} {state}")
     for note in hooks.notes:
         show(wrap(note))
-    said = host.read_text(NOTE)
-    if isinstance(said, str) and said.strip():
-        show(said.strip())
-    return ExitCode.OK if installed == len(hooks.files) else ExitCode.FAILED
+    if line:
+        show(line)
+    return ExitCode.OK if done else ExitCode.FAILED

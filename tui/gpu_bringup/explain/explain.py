@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from gpu_bringup.explain.context import Context
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from gpu_bringup.model.failure import Failure
 
+_MAKE_LOG = re.compile(rb"make\.log for ([A-Za-z][\w.+]*(?:-[A-Za-z][\w.+]*)*)[-/]\d")
+_OF_NVIDIA = ("dkms-build-api-break", "dkms-build-gpl-symbol")
+"""Failures of NVIDIA's own sources: another module's log says nothing of them."""
 _SHOWN = 8
 """Lines told of one finding."""
 _LONGEST = 400
@@ -45,13 +49,36 @@ def explain(
     notes = list(reading.notes)
     if reading.control_bytes > reading.bytes // 100:
         notes.append("this looks like binary data, not like a text")
-    suspects = rank(scanner.hits.values(), failures, context)
+    module = _other_module(reading.head)
+    if module:
+        notes.append(
+            f"this is the build of the module {module}, not of NVIDIA's: a module that fails can "
+            "stop DKMS and the package manager for all"
+        )
+    left_out = _OF_NVIDIA if module else ()
+    hits = [hit for hit in scanner.hits.values() if hit.rule.failure not in left_out]
+    suspects = rank(hits, failures, context)
     return Explanation(
         tuple(_finding(suspect, context) for suspect in suspects),
         reading.lines,
         reading.bytes,
         tuple(notes),
     )
+
+
+def _decoded(lines: list[tuple[int, str]]) -> tuple[str, ...]:
+    """What the Xid lines among these mean, each meaning once."""
+    from gpu_bringup.failures.xids import decode
+
+    told = [decode(text) for _, text in lines]
+    return tuple(dict.fromkeys(f"GPU {item.gpu}: {item.words}" for item in told if item))
+
+
+def _other_module(head: bytearray) -> str:
+    """The module that a DKMS log is of, where that isn't NVIDIA's; empty else."""
+    match = _MAKE_LOG.search(head)
+    name = match[1].decode() if match else ""
+    return "" if name.startswith("nvidia") else name
 
 
 def _finding(suspect: Suspect, context: Context) -> Finding:
@@ -66,6 +93,7 @@ def _finding(suspect: Suspect, context: Context) -> Finding:
         summary=failure.cause,
         confidence=round(min(suspect.belief, 0.99), 2),
         lines=tuple((number, text[:_LONGEST]) for number, text in shown),
+        decoded=_decoded(shown) if failure.id.startswith("xid-") else (),
         tell_apart=failure.tell_apart,
         look_alikes=failure.look_alikes,
         fetch=(fill(failure.fetch, values),) if failure.fetch else (),

@@ -32,6 +32,8 @@ class Finding:
     prevention: str
     sources: tuple[str, ...]
     consequence_of: str = ""
+    decoded: tuple[str, ...] = ()
+    """What the Xid lines among the evidence mean, in plain words."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -41,6 +43,7 @@ class Finding:
             "summary": self.summary,
             "confidence": self.confidence,
             "lines": [{"number": number, "text": text} for number, text in self.lines],
+            "decoded": list(self.decoded),
             "tell_apart": self.tell_apart,
             "look_alikes": list(self.look_alikes),
             "fetch": [list(argv) for argv in self.fetch],

@@ -18,6 +18,7 @@ BLOCK = 1 << 18
 LONGEST = 1 << 16
 """Bytes of a line that are looked at; a longer one is looked at in pieces."""
 
+_HEAD = 4096
 _GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # CSI and OSC sequences of terminals, then lone controls (a tab stays).
@@ -35,6 +36,8 @@ class Reading:
     lines: int = 0
     control_bytes: int = 0
     """NUL bytes: a text has none."""
+    head: bytearray = field(default_factory=bytearray)
+    """The text's first kilobytes."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,6 +99,8 @@ def blocks(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
     rest = b""
     for piece in _pieces(stream, reading):
         reading.bytes += len(piece)
+        if len(reading.head) < _HEAD:
+            reading.head += piece[:_HEAD]
         reading.control_bytes += piece.count(0)
         data = rest + piece
         end = data.rfind(b"\n")

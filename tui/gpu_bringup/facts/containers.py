@@ -68,6 +68,19 @@ def _cdi(host: Host) -> Fact[tuple[str, ...]]:
     return unread if unread is not None and not found else tuple(found.values())
 
 
+_LIBCUDA = re.compile(r"libcuda\.so\.(\d{3}\.\d+(?:\.\d+)?)")
+
+
+def _cdi_versions(host: Host, specs: Fact[tuple[str, ...]]) -> tuple[tuple[str, str], ...]:
+    """The driver that each description was made for: it names libcuda with its version."""
+    found = []
+    for path in () if isinstance(specs, Unknown) else specs:
+        match = _LIBCUDA.search(text(host, path, limit=1_000_000))
+        if match:
+            found.append((path, match[1]))
+    return tuple(found)
+
+
 def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
     answers = {engine: any_exists(host, *paths) for engine, paths in _ENGINES.items()}
     present = tuple(engine for engine, answer in answers.items() if answer is True)
@@ -97,4 +110,5 @@ def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
         if isinstance(runtimes, Unknown)
         else tuple(engine for engine in present if checks[engine]()),
         cdi_specs=cdi,
+        cdi_versions=_cdi_versions(host, cdi),
     )

@@ -20,7 +20,8 @@ def culprit_wanted(report: LadderReport, facts: Facts) -> bool:
     """Is something broken that a package change may have broken, and the history not read yet?"""
     if isinstance(facts.history, tuple):
         return False
-    return any(rung.state is State.BROKEN and rung.id in _VERSIONED for rung in report.rungs)
+    bad = (State.BROKEN, State.BLOCKED)
+    return any(rung.state in bad and rung.id in _VERSIONED for rung in report.rungs)
 
 
 def with_history(host: Host, facts: Facts) -> Facts:

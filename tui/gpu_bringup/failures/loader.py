@@ -34,12 +34,17 @@ def load(extra: Path | None = None) -> dict[str, Failure]:
         InputError: an entry is wrong; names the file and the key.
     """
     project = data_folder("profiles").joinpath("failures")
-    layers = [list(toml_files(project, "profiles/failures"))]
+    layers = [_failures(toml_files(project, "profiles/failures"))]
     for folder in (OPERATOR_PROFILES, extra):
         own = None if folder is None else folder / "failures"
         if own is not None and own.is_dir():
-            layers.append(list(toml_files(own, str(own))))
+            layers.append(_failures(toml_files(own, str(own))))
     return collect(layers)
+
+
+def _failures(files: Iterable[tuple[str, Traversable]]) -> list[tuple[str, Traversable]]:
+    """The files with failures; the Xid catalogue beside them has a reader of its own."""
+    return [(name, path) for name, path in files if path.name != "xid.toml"]
 
 
 def collect(layers: Iterable[Iterable[tuple[str, Traversable]]]) -> dict[str, Failure]:
@@ -106,6 +111,8 @@ def _check(entry: Failure, name: str, place: str) -> None:
         where = f"{place}.signs[{number}]"
         if not -1 <= sign.weight <= 1 or sign.weight == 0:
             raise fail(f"{sign.weight} isn't a weight from -1 to 1", name, f"{where}.weight")
+        if sign.anchor and len(sign.anchor) < 3:
+            raise fail("an anchor needs three characters", name, f"{where}.anchor")
         for pattern in (sign.pattern, *sign.then):
             try:
                 re.compile(BACK.sub("x", pattern))

@@ -90,11 +90,22 @@ def repair_by_dkms(package: DriverPackage, release: str, facts: Facts) -> tuple[
     return tuple(commands)
 
 
+def _source_gone(package: DriverPackage, facts: Facts) -> bool:
+    """Does dkms know this driver while the source that it points to is missing?"""
+    known = dkms_modules(package, facts)
+    builds = () if isinstance(facts.modules.dkms, Unknown) else facts.modules.dkms
+    return any((b.module, b.version) in known and b.source_present is False for b in builds)
+
+
 def repair_module(
     manager: PackageManager, package: DriverPackage, release: str, facts: Facts
 ) -> Change:
     """By dkms where it has the source; else the package that carries the module or registers it."""
     commands = repair_by_dkms(package, release, facts) if package.route == "dkms" else ()
+    if commands and _source_gone(package, facts):
+        # The package brings its source back; dkms then builds from it.
+        names = kernel_packages(package, release)
+        commands = (manager.reinstall(names), *commands) if names else commands
     if not commands:
         names = kernel_packages(package, release)
         if not names:

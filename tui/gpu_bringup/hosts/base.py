@@ -158,7 +158,8 @@ class Host(Protocol):
         """What a file that is no text says, as a JSON object; None: there is no such file.
 
         ``kind`` says how to read it: "initramfs" (see ``hosts.initramfs``), "dnf-history" (see
-        ``hosts.package_history``), "log" (a packed text: {"text", "whole"}). Seconds for an initramfs: asked only where somebody wants to know.
+        ``hosts.package_history``), "log" (a packed text: {"text", "whole"}). An initramfs takes up to
+        seconds: asked only where somebody wants to know.
         """
 
     def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> Session:

@@ -4,7 +4,8 @@ The format stands in the contract ("A host record"). Further keys of ours, all o
 ``kinds`` {path: "folder" | "not-folder" | "present"} for what is there without its content,
 ``not_links`` [path], ``real_paths`` {path: path}, ``unknown`` {path: reason}, ``spaces`` {path:
 {"free", "total", "read_only"}} in bytes, ``certificates`` {path: [{"sha1", "subject", "serial"}]},
-``environment`` {name: value or null}, ``digests`` {"KIND PATH": what that file says}, ``time`` in seconds since 1970.
+``environment`` {name: value or null}, ``digests`` {"KIND PATH": what that file says}, ``time`` in
+seconds since 1970.
 """
 
 from __future__ import annotations

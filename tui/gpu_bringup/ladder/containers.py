@@ -8,7 +8,7 @@ from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.loaded import can_run
 from gpu_bringup.ladder.steps import change_step, install_step, refresh_step, systemctl
-from gpu_bringup.ladder.view import later
+from gpu_bringup.ladder.view import later, library_version
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
@@ -43,6 +43,13 @@ def _has_cdi(ctx: Context) -> bool:
     return not isinstance(specs, Unknown) and bool(specs)
 
 
+def _stale_cdi(ctx: Context) -> tuple[tuple[str, str], ...]:
+    """(CDI file, version) of descriptions that were made for another driver than the installed one."""
+    driver = library_version(ctx.facts)
+    named = ctx.facts.containers.cdi_versions
+    return tuple(item for item in named if driver and item[1] != driver)
+
+
 def wanted(ctx: Context) -> bool:
     """Does the scenario, or a toolkit that is here already, ask for containers?"""
     if ctx.target is not None:
@@ -67,6 +74,17 @@ def check(ctx: Context) -> RungResult:
     notes: list[Evidence] = [ev("nvidia-ctk", version)]
     if driver_key(version) < driver_key(FLOOR):
         notes.append(ev("security", f"{version} is older than {FLOOR} (CVE-2026-24260): update it"))
+    stale = _stale_cdi(ctx)
+    if stale:
+        driver = library_version(ctx.facts)
+        about = (
+            ev(path, f"made for driver {named}; {driver} is installed") for path, named in stale
+        )
+        return say.broken(
+            "the CDI file names libraries of another driver: containers that use it won't start",
+            [cause("cdi-spec-stale", 0.95, *about)],
+            notes,
+        )
     left = _unconfigured(ctx)
     if left and not _has_cdi(ctx):
         told = ev(f"configuration of {listed(left)}", "names neither NVIDIA's runtime nor CDI")
@@ -198,7 +216,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 risk=f"Restarting {engine} restarts its containers, unless live-restore is on.",
             )
         )
-    if not _has_cdi(ctx) and can_run(ctx):
+    if (not _has_cdi(ctx) or _stale_cdi(ctx)) and can_run(ctx):
         steps.append(_cdi_step(ctx))
     return tuple(step for step in steps if step is not None)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.library_repair import (
     align_step,
     foreign,
@@ -16,7 +17,6 @@ from gpu_bringup.ladder.library_repair import (
     reinstall_step,
     stub_step,
 )
-from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.view import (
     driver_set,

@@ -9,8 +9,8 @@ from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.flavours import kernel_flavour, prebuilt_cause
-from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.images import stale_causes
+from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.signing import key_step
 from gpu_bringup.ladder.steps import change_step, initramfs_steps, install_step
 from gpu_bringup.ladder.view import (
@@ -22,6 +22,7 @@ from gpu_bringup.ladder.view import (
     has_module,
     installed_package,
     is_version,
+    library_version,
     log_lines,
     module_files,
     module_metas,
@@ -98,6 +99,10 @@ def _wrong(ctx: Context, release: str, files: tuple[ModuleFile, ...]) -> Cause:
     """Why the file that is there isn't the right one."""
     wish = wanted(ctx)
     told = [ev(file.path, _words(file)) for file in files]
+    libraries = library_version(ctx.facts)
+    if ctx.target is not None and libraries and libraries == ctx.target.driver.version:
+        told += [ev("libraries", libraries), *culprit_evidence(ctx)]
+        return cause("driver-library-mismatch-stale-on-disk", 0.93, *told)
     if ctx.target is not None:
         told.append(ev("target", wish.words))
         return cause("driver-other-than-target", 0.95, *told)

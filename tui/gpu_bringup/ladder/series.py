@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.view import packages, upstream_version
+from gpu_bringup.ladder.view import needs_module, packages, upstream_version
 from gpu_bringup.ladder.words import ev, listed
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.versions import branch_of, driver_key
@@ -126,7 +126,7 @@ def series_steps(ctx: Context) -> tuple[Step, ...]:
                 risk="Programs that use the GPUs now may fail until the set is whole again.",
             )
         )
-    if pinned and ctx.target is None:
+    if pinned and (ctx.target is None or not needs_module(ctx)):
         steps.append(
             Step(
                 id="align-series",

@@ -1,7 +1,8 @@
 """Xid lines of the kernel's log: which of them speak of hardware, and of which cause.
 
-Numbers: NVIDIA's Xid catalogue (docs.nvidia.com/deploy/xid-errors). Those of programs (13, 31, 43, 45,
-109) are no fault of the machine. A GPU that fell off the bus is told with and without a number.
+Numbers: NVIDIA's Xid catalogue (``profiles/failures/xid.toml``), read only when such a line is there.
+Those of programs (13, 31, 43, 45, 109) are no fault of the machine. A GPU that fell off the bus is
+told with and without a number.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ _FALLEN = re.compile(r"NVRM:.*fallen off the bus", re.IGNORECASE)
 _ACTION = re.compile(r"recovery action changed from .*? to 0x([0-9a-fA-F]+) \(([^)]*)\)")
 _RECOVERY = 154
 _SHOWN = 4
+_PROGRAMS = "xid-app-or-driver-fault"
+"""Xids of this failure are no fault of the machine."""
 
-CAUSES = {
-    79: "xid-79-fallen-off-bus",
-    **dict.fromkeys((119, 120), "xid-119-gsp-timeout"),
-    **dict.fromkeys((48, 63, 64, 92, 94, 95, 140, 171), "xid-ecc-row-remap"),
-    **dict.fromkeys((74, 121, 136, *range(144, 151)), "xid-74-nvlink"),
-    **dict.fromkeys((62, 143, _RECOVERY), "xid-gpu-fault"),
-}
-"""Xid number -> cause; a number that isn't here is not judged."""
+
+def _cause(number: int) -> str:
+    """Id of the failure that a number speaks for; empty: it is not judged."""
+    from gpu_bringup.failures.xids import catalogue
+
+    entry = catalogue().get(number)
+    return "" if entry is None or entry.cause == _PROGRAMS else entry.cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ def _read(line: str) -> tuple[tuple[str, int], _Found | None] | None:
             return None
         bus = re.search(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}", line)
         words = "a GPU has fallen off the bus"
-        return (bus[0] if bus else "", 0), _Found(CAUSES[79], line, words)
+        return (bus[0] if bus else "", 0), _Found(_cause(79), line, words)
     gpu, number = match[1], int(match[2])
-    found = CAUSES.get(number)
-    if found is None:
+    found = _cause(number)
+    if not found:
         return None
     words = f"Xid {number} of GPU {gpu}"
     action = _ACTION.search(line) if number == _RECOVERY else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gpu_bringup.model.enums import BootLoader, Flavour, HeadersState, InstallMethod, SecureBoot
 from gpu_bringup.model.change import Change
+from gpu_bringup.model.enums import BootLoader, Flavour, HeadersState, InstallMethod, SecureBoot
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.initramfs import Initramfs
 from gpu_bringup.model.unknown import Fact, Unknown
@@ -383,6 +383,8 @@ class ContainerFacts:
     configured: Fact[tuple[str, ...]] = _NOT_LOOKED
     """Those of them whose configuration names NVIDIA's runtime or CDI."""
     cdi_specs: Fact[tuple[str, ...]] = _NOT_LOOKED
+    cdi_versions: tuple[tuple[str, str], ...] = ()
+    """(CDI file, driver version whose libraries it names), where it names one."""
 
 
 @dataclass(frozen=True, slots=True)

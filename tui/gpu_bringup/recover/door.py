@@ -6,10 +6,11 @@ Each takes the situation that ``engine.examine`` has found; none changes the hos
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gpu_bringup.facts.collect import collect
+from gpu_bringup.facts.deeper import with_initramfs
 from gpu_bringup.facts.in_use import observe as who
 from gpu_bringup.hosts.recording import RecordingHost, write_record
 from gpu_bringup.ladder.decide import decided, decider
@@ -89,7 +90,12 @@ def recovery(host: Host | None, found: Found) -> Recovery:
     """The ways on from a broken host, numbered; looks at what runs on its GPUs, changes nothing."""
     nobody = InUse(Unknown("this host is only described"))
     used = who(host) if host is not None else nobody
-    return ways(found.context, found.report, found.plan, used)
+    ctx, installed = found.context, found.context.facts.kernels.installed
+    several = not isinstance(installed, Unknown) and len(installed) > 1
+    if host is not None and several and found.report.verdict == "broken" and not found.report.fresh:
+        # Another kernel is only a way back where no old module waits in its initramfs.
+        ctx = replace(ctx, facts=with_initramfs(host, ctx.facts))
+    return ways(ctx, found.report, found.plan, used)
 
 
 def recovery_of_known(host: Host | None, found: Found) -> Recovery | None:

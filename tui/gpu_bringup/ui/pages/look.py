@@ -304,7 +304,13 @@ class LookPage(Page):
         await box.remove_children()
         self.set_class(recovery is not None, "-recover")
         if recovery is not None:
+            from gpu_bringup.recover import door
+
             told = tr("The ways on from here")
+            situation = self.wizard.situation
+            if situation is not None and not self.wizard.recorded:
+                before = door.reminded(situation.report)
+                told = f"{told}. {before.words}" if before is not None else told
             brief = self.app.size.height < 30 and len(recovery.ways) > 4
             ways = [choose.Way(way.id, way.title, way_about(way)) for way in recovery.ways]
             title = Static(told, classes="ways-title")

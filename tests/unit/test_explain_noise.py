@@ -1,0 +1,126 @@
+"""Noise must not win, and a healthy log must not be called ill."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+
+from gpu_bringup.explain.context import parse
+from gpu_bringup.explain.explain import explain
+from gpu_bringup.explain.finding import Explanation
+from gpu_bringup.failures.loader import load
+
+FAILURES = load()
+LOGS = Path(__file__).parents[1] / "cases" / "logs"
+
+BOOT = (LOGS / "boot-healthy.log").read_text()
+
+GOOD_BUILD = (LOGS / "make-good.log").read_text()
+
+GOOD_UPGRADE = (LOGS / "apt-upgrade-good.log").read_text()
+
+INSTALLER = (LOGS / "installer-noise.log").read_text()
+
+
+def told(text: str, *context: str) -> Explanation:
+    return explain(io.BytesIO(text.encode()), FAILURES, parse(list(context)))
+
+
+@pytest.mark.parametrize(
+    "text", [BOOT, GOOD_BUILD, GOOD_UPGRADE, BOOT + GOOD_UPGRADE], ids=str.__len__
+)
+def test_a_healthy_log_is_not_called_ill(text: str) -> None:
+    found = told(text, "secure-boot=off")
+    assert [(f.cause, f.confidence) for f in found.findings if f.confidence > 0.3] == []
+
+
+REAL = [
+    (
+        "xid-79-fallen-off-bus",
+        "kernel: NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', GPU has fallen off the bus.",
+    ),
+    (
+        "open-module-on-pre-turing",
+        "NVRM: installed in this system is not supported by open\n"
+        "NVRM: nvidia.ko because it does not include the required GPU",
+    ),
+    (
+        "gsp-firmware-missing",
+        "nvidia 0000:01:00.0: Direct firmware load for nvidia/555.58.02/gsp_tu10x.bin failed with error -2",
+    ),
+    (
+        "dkms-build-gpl-symbol",
+        "ERROR: modpost: GPL-incompatible module nvidia.ko uses GPL-only symbol '__rcu_read_lock'",
+    ),
+    ("sb-mok-not-enrolled", "kernel: Loading of module with unavailable key is rejected"),
+]
+
+
+@pytest.mark.parametrize(("cause", "line"), REAL, ids=[cause for cause, _ in REAL])
+def test_the_one_line_that_counts_is_found_in_noise(cause: str, line: str) -> None:
+    noise = (BOOT + GOOD_BUILD + GOOD_UPGRADE + INSTALLER).splitlines()
+    half = (noise * (25_000 // len(noise) + 1))[:25_000]
+    found = told("\n".join([*half, line, *half]))
+    assert found.findings[0].cause == cause, [(f.cause, f.confidence) for f in found.findings]
+    assert any(number in (25_001, 25_002) for number, _ in found.findings[0].lines)
+
+
+def test_the_failing_module_may_be_another_projects() -> None:
+    text = (
+        "DKMS make.log for zfs-2.1.5 for kernel 6.8.0-45-generic (x86_64)\n"
+        'configure: error: *** None of the expected "blk_queue_discard" interfaces were detected.\n'
+        "Error! Bad return status for module build on kernel: 6.8.0-45-generic (x86_64)\n"
+    )
+    found = told(text)
+    assert found.notes == (
+        "this is the build of the module zfs, not of NVIDIA's: a module that fails can stop "
+        "DKMS and the package manager for all",
+    )
+
+
+ODD = {
+    "empty": b"",
+    "nul": bytes(200_000),
+    "junk": bytes(range(256)) * 2000,
+    "half a gzip": gzip.compress(BOOT.encode() * 2000)[:500],
+    "one line of 10 MB": b"x" * 10_000_000,
+    "german": b"Fehler: Datei oder Verzeichnis nicht gefunden\n" * 50,
+    "chinese": "错误：没有那个文件或目录\n".encode() * 50,
+    "utf-16": "nothing here\r\n".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD.keys())
+def test_odd_input_is_told_as_nothing_known(data: bytes) -> None:
+    assert explain(io.BytesIO(data), FAILURES).findings == ()
+
+
+WRAPPED = {
+    "gzip": gzip.compress,
+    "two gzips": lambda data: gzip.compress(BOOT.encode()) + gzip.compress(data),
+    "utf-16": lambda data: data.decode().encode("utf-16"),
+    "crlf": lambda data: data.replace(b"\n", b"\r\n"),
+    "colours": lambda data: b"\x1b[31m" + data.replace(b"fallen", b"\x1b[1mfallen\x1b[0m"),
+    "rsyslog": lambda data: data.replace(b"\n", b"#012"),
+    "journal json": lambda data: b'{"MESSAGE":"' + data.strip() + b'","PRIORITY":"3"}\n',
+    "long line": lambda data: b"y" * 3_000_000 + b" " + data,
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
+def test_the_line_is_found_however_it_is_wrapped(wrap: object) -> None:
+    assert callable(wrap)
+    data = wrap(b"NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.\n")
+    found = explain(io.BytesIO(data), FAILURES)
+    assert found.findings[0].cause == "xid-79-fallen-off-bus"
+
+
+def test_shell_words_of_a_text_never_reach_a_command() -> None:
+    text = "modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.8.0;reboot$(x)"
+    for finding in told(text).findings:
+        argvs = [c.argv for step in finding.repair for c in step.commands]
+        for argv in (*finding.confirm, *finding.fetch, *argvs):
+            assert not set(";$()`|&") & set("".join(argv)), argv

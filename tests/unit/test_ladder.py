@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpu_bringup import engine
-from gpu_bringup.ladder.causes import KNOWN
+from gpu_bringup.failures.titles import titles
 from gpu_bringup.ladder.ladder import INDEPENDENT, RESTS_ON, RUNGS, climb
 from gpu_bringup.model.enums import Flavour, InstallMethod
 from gpu_bringup.model.facts import PciFacts
@@ -33,8 +33,8 @@ def test_a_rung_rests_only_on_lower_ones_and_known_causes():
         for entry in entries:
             below, _, cause = entry.partition(":")
             assert RUNG_IDS.index(below) < RUNG_IDS.index(rung_id)
-            assert not cause or cause in KNOWN
-    assert set(INDEPENDENT) <= set(KNOWN)
+            assert not cause or cause in titles()
+    assert set(INDEPENDENT) <= set(titles())
 
 
 def test_a_healthy_host_is_healthy_and_names_its_versions():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpu_bringup.failures.titles import titles
 from gpu_bringup.ladder import (
     cuda,
     devices,
@@ -21,7 +22,6 @@ from gpu_bringup.ladder import (
     signature,
 )
 from gpu_bringup.ladder.build_errors import cause_of_build_error
-from gpu_bringup.ladder.causes import KNOWN
 from gpu_bringup.ladder.cuda_errors import ERRORS, explain
 from gpu_bringup.model.enums import HeadersState, SecureBoot
 from gpu_bringup.model.facts import (
@@ -383,7 +383,7 @@ def test_nvlink5_needs_nvlsm_too():
 @pytest.mark.parametrize("number", [3, 34, 35, 100, 802, 803, 804, 999])
 def test_each_error_number_has_words_and_a_known_cause(number):
     error = ERRORS[number]
-    assert len(error.words) > 40 and error.cause in KNOWN
+    assert len(error.words) > 40 and error.cause in titles()
     result = cuda.check(make.context(replace(make.healthy(), cuda=CudaFacts(number))))
     assert result.state is State.BROKEN
     assert f"error {number}" in result.summary
@@ -392,7 +392,7 @@ def test_each_error_number_has_words_and_a_known_cause(number):
 
 def test_an_unlisted_error_number_is_said_to_be_so():
     assert "no entry" in explain(4711).words
-    assert explain(4711).cause in KNOWN
+    assert explain(4711).cause in titles()
 
 
 def test_mig_without_instances_explains_error_100():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+from gpu_bringup import ladder
 from gpu_bringup.failures.loader import load
+from gpu_bringup.failures.titles import titles
 from gpu_bringup.failures.xids import catalogue, decode, describe
-from gpu_bringup.ladder.causes import KNOWN
 
 
 def test_each_number_has_a_source_and_speaks_for_a_known_failure() -> None:
     known = catalogue()
     assert len(known) > 100
     causes = {entry.cause for entry in known.values() if entry.cause}
-    assert causes <= load().keys() | KNOWN.keys()
+    assert causes <= load().keys()
     assert all(entry.sources and entry.meaning and entry.name for entry in known.values())
 
 
@@ -48,3 +52,19 @@ def test_switches_and_other_lines() -> None:
 
 def test_an_unknown_number_is_told_as_such() -> None:
     assert "not in NVIDIA's catalogue" in describe(9999)
+
+
+def test_every_cause_that_a_rung_names_is_in_the_catalogue_of_failures() -> None:
+    """The ladder and explain share one set of ids."""
+    source = Path(ladder.__file__).parent
+    named = {
+        call.args[0].value
+        for path in source.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "cause"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(named) > 50
+    assert named <= titles().keys()

@@ -205,6 +205,9 @@ def _none_proven(
         detail = f"no candidate could be tried: {undecided[0][1].text}"
         if any(judgement.state == "unsupported" for _, judgement in undecided):
             verdict = Verdict.VIOLATED
+    elif undecided and rejected[0][0] is undecided[0][0]:
+        # The others don't fit here; of the one that was wanted most nothing was learned.
+        detail = f"{describe(rejected[0][0])} could not be tried: {undecided[0][1].text}"
     else:
         verdict = Verdict.VIOLATED
         detail = "no candidate can be installed and compiled for this kernel: " + "; ".join(

@@ -90,6 +90,14 @@ def repair_by_dkms(package: DriverPackage, release: str, facts: Facts) -> tuple[
     return tuple(commands)
 
 
+def reinstall(manager: PackageManager, names: Sequence[str], facts: Facts) -> tuple[Command, ...]:
+    """Install the same versions again, and hold again what is held: dpkg forgets holds over it."""
+    listing = facts.packages.installed
+    held = {p.name for p in listing if p.held} if not isinstance(listing, Unknown) else set()
+    again = tuple(name for name in (n.partition("=")[0] for n in names) if name in held)
+    return (manager.reinstall(names), *((manager.hold(again),) if again else ()))
+
+
 def _source_gone(package: DriverPackage, facts: Facts) -> bool:
     """Does dkms know this driver while the source that it points to is missing?"""
     known = dkms_modules(package, facts)
@@ -105,14 +113,14 @@ def repair_module(
     if commands and _source_gone(package, facts):
         # The package brings its source back; dkms then builds from it.
         names = kernel_packages(package, release)
-        commands = (manager.reinstall(names), *commands) if names else commands
+        commands = (*reinstall(manager, names, facts), *commands) if names else commands
     if not commands:
         names = kernel_packages(package, release)
         if not names:
             return Change()
         present = installed_names(facts)
         there = all(name.partition("=")[0] in present for name in names)
-        commands = (manager.reinstall(names) if there else manager.install(names),)
+        commands = reinstall(manager, names, facts) if there else (manager.install(names),)
     return Change(commands=(*commands, Command(("depmod", "-a", release))))
 
 

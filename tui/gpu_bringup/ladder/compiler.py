@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gpu_bringup.families.common import reinstall
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.headers import must_have
@@ -105,7 +106,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             title=f"Install {listed(emptied)} again",
             why="The package database says that the compiler is here, but its program is gone. "
             "Installing the same version again puts it back.",
-            commands=(ctx.family.manager.reinstall(tuple(emptied)),),
+            commands=reinstall(ctx.family.manager, tuple(emptied), ctx.facts),
             done_when=("compiler",),
             estimate_seconds=60,
             packages=tuple(emptied),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gpu_bringup.families.common import reinstall
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.steps import install_step, wanting
@@ -140,7 +141,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             title=f"Install {listed(emptied)} again",
             why="The package database says that the headers are here, but their files are gone. "
             "Installing the same version again puts them back.",
-            commands=(ctx.family.manager.reinstall(tuple(emptied)),),
+            commands=reinstall(ctx.family.manager, tuple(emptied), ctx.facts),
             done_when=("headers",),
             estimate_seconds=60,
             packages=tuple(emptied),

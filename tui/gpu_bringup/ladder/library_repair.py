@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from gpu_bringup.families.aside import leave_library_folder, move_libraries
-from gpu_bringup.families.common import is_driver_package
+from gpu_bringup.families.common import is_driver_package, reinstall
 from gpu_bringup.ladder.steps import change_step
 from gpu_bringup.ladder.view import base_name, driver_set, packages, upstream_version
 from gpu_bringup.ladder.words import listed
@@ -82,7 +82,7 @@ def reinstall_step(ctx: Context, gone: Sequence[str]) -> Step | None:
         title=f"Install {listed(gone)} again",
         why="The package database says that the driver's libraries are here, but the linker does "
         "not find them. Installing the same version again puts the files back.",
-        commands=(ctx.family.manager.reinstall(owners),),
+        commands=reinstall(ctx.family.manager, owners, ctx.facts),
         done_when=("libraries",),
         estimate_seconds=60,
         packages=owners,

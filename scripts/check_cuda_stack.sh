@@ -986,6 +986,15 @@ if [ -n "$deep" ]; then
 fi
 
 # --- NVSwitch systems give no CUDA without the fabric manager --------------------------------------------
+# machine: $machine_is is "virtual" or "bare" as the processor says (CPUID leaf 1), empty where it says
+# nothing (arm64 has no such flag).
+machine() {
+    machine_is=
+    [ -r "$root/proc/cpuinfo" ] && grep -q '^flags[[:space:]]*:' "$root/proc/cpuinfo" || return 0
+    machine_is=bare
+    ! grep -q '^flags[[:space:]]*:.* hypervisor\( \|$\)' "$root/proc/cpuinfo" || machine_is=virtual
+}
+machine
 process() {
     for comm in "$root"/proc/[0-9]*/comm; do
         # The kernel keeps fifteen characters of a name.
@@ -1000,8 +1009,10 @@ if [ $switches -gt 0 ] || [ "$fabric_service" = nvlsm ] || [ "$fabric_service" =
         ok fabric "$what; the fabric manager is running"
     elif [ -z "$live" ] || [ ! -e "$root/proc/1/comm" ]; then
         unknown fabric "$what; whether the fabric manager runs cannot be seen from here"
-    elif [ $switches = 0 ]; then
-        note fabric "$what, and no fabric manager is running: right in a virtual machine whose host runs it, wrong on the bare machine"
+    elif [ $switches = 0 ] && [ "$machine_is" = virtual ]; then
+        note fabric "$what, and no fabric manager is running: right in this virtual machine if its host runs it"
+    elif [ $switches = 0 ] && [ "$machine_is:$fabric_service" != bare:nvlsm ]; then
+        unknown fabric "$what, and no fabric manager is running: right in a virtual machine whose host runs it, wrong on the bare machine; which one this is cannot be seen here" "on the bare machine: install nvidia-fabricmanager in exactly the driver's version${driver:+ ($driver)}, nvlsm as well for Blackwell, and start it"
     else
         broken fabric fabricmanager-not-running "$what, and no fabric manager is running" "install nvidia-fabricmanager in exactly the driver's version, and start it"
     fi

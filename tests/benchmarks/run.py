@@ -189,6 +189,16 @@ def package_sets() -> None:
         line(name, f"{download / 1e6:.0f} / {disk / 1e6:.0f} MB", "download / disk")
 
 
+def logs() -> None:
+    """``explain`` on small and large logs."""
+    from explain import measure
+
+    os.environ.update(ENVIRONMENT)
+    for size, wanted in ((1, "wanted: < 1 s"), (200, "wanted: < 10 s, < 200 MiB")):
+        for kind, seconds, peak in measure(size):
+            line(f"explain {size} MiB, {kind}", f"{seconds:.1f} s", f"{peak:.0f} MiB ({wanted})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fast", action="store_true", help="only what takes a few seconds")
@@ -205,6 +215,7 @@ def main() -> None:
             lambda: overhead(5),
             lambda: fleet(10_000),
             package_sets,
+            logs,
         ]
     for task in tasks:
         task()

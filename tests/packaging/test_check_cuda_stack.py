@@ -712,8 +712,17 @@ def test_nvswitches_need_the_fabric_manager(system: System) -> None:
 def test_nvlink_5_needs_nvlsm_and_a_guest_does_not(system: System) -> None:
     system.gpu("0000:00:06.0", "nvidia", device="0x2901")
     status, output = system.check()
+    assert (status, output.splitlines()[-1][:9]) == (1, "Unknown: "), output
+    assert "UNKNOWN  fabric" in output
+    assert "which one this is cannot be seen here" in output
+    system.write("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx hypervisor lahf_lm\n")
+    status, output = system.check()
     assert status == 0, output
-    assert "right in a virtual machine whose host runs it" in output
+    assert "right in this virtual machine if its host runs it" in output
+    system.write("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx lahf_lm\n")
+    status, output = system.check()
+    assert (status, output.splitlines()[-1][:8]) == (1, "Broken: "), output
+    assert "BROKEN   fabric" in output
     system.write("proc/4711/comm", "nv-fabricmanage\n")
     assert "needs nvlsm beside the fabric manager" in system.check()[1]
     system.write("proc/4712/comm", "nvlsm\n")

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_bringup.commands.plan import told
 from gpu_bringup.engine import described, examine
 from gpu_bringup.errors import BringupError
 from gpu_bringup.export.plans import export
@@ -70,7 +71,7 @@ class PlanCase:
 def make(case: PlanCase, catalogue: Catalogue) -> tuple[Plan, tuple[str, ...]]:
     """(the plan, what is said besides it)."""
     situation = examine(None, described(case.answers, catalogue), case.answers, catalogue)
-    return situation.plan, tuple(situation.notes)
+    return told(situation, case.answers), tuple(situation.notes)
 
 
 def text(case: PlanCase, catalogue: Catalogue) -> str:

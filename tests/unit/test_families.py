@@ -638,6 +638,58 @@ def test_apt_obeys_the_pin_that_it_reads_first(name: str, chosen: str, tmp_path:
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("ours", [True, False])
+def test_apt_installs_one_version_whole_by_our_preference(ours: bool, tmp_path: Path) -> None:
+    """Names of NVIDIA's repository for Debian; the dependencies of a driver ask for its own version."""
+    exact = replace(
+        DKMS,
+        source="nvidia-repository",
+        version="580.178.04",
+        package_version="",
+        kernel_package="nvidia-kernel-open-dkms",
+        packages=("nvidia-driver-cuda", "nvidia-kernel-open-dkms"),
+        pin=("nvidia-driver-pinning-580",),
+    )
+    for folder in ("repo", "etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    depends = {"nvidia-driver-cuda": "libcuda1", "nvidia-kernel-open-dkms": "nvidia-kernel-support"}
+    names = ("libcuda1", "nvidia-kernel-support", *depends)
+    packages = (
+        f"Package: {name}\nSource: nvidia-graphics-drivers\nVersion: {version}\nArchitecture: all\n"
+        + (f"Depends: {depends[name]} (= {version})\n" if name in depends else "")
+        + f"Maintainer: x\nFilename: ./{name}_{version}.deb\nSize: 1\nSHA256: {'0' * 64}\n"
+        "Description: x\n"
+        for version in ("580.126.09-1", "580.178.04-1", "580.190.01-1", "620.1-1")
+        for name in names
+    )
+    (tmp_path / "repo" / "Packages").write_text("\n".join(packages))
+    (tmp_path / "status").touch()
+    etc = tmp_path / "etc"
+    (etc / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/repo ./\n")
+    (etc / "preferences.d" / "nvidia-driver-pinning-580").write_text(
+        "Package: src:*nvidia*:any\nPin: version 580.*\nPin-Priority: 1000\n"
+    )
+    (write,) = of(TRIXIE).prepare_branch(exact).writes
+    if ours:
+        (etc / "preferences.d" / Path(write.path).name).write_text(write.content)
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc "{etc}";\nDir::State "{tmp_path}/state";\nDir::Cache "{tmp_path}/cache";\n'
+        f'Dir::State::status "{tmp_path}/status";\n'
+    )
+    env = {"PATH": environ["PATH"], "APT_CONFIG": f"{tmp_path}/apt.conf", "LC_ALL": "C.UTF-8"}
+    subprocess.run(["apt-get", "update", "-q"], env=env, check=True, capture_output=True)
+    manager = of(TRIXIE).manager
+    argv = manager.simulate(of(TRIXIE).driver_packages(exact, ("6.12.107+deb13-amd64",)))
+    done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True)
+    resolution = manager.parse_simulation(done.returncode, done.stdout + done.stderr)
+    if ours:
+        assert sorted(resolution.installs) == sorted((name, "580.178.04-1") for name in names)
+    else:
+        # Why the preference is needed (apt before 3.0; later ones find the way by themselves).
+        assert not resolution.ok or {v for _, v in resolution.installs} == {"580.178.04-1"}
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("told", "asked"),
     [

@@ -1,18 +1,19 @@
 """Reads what the wizard printed, for faults.sh: runs in the rig's file system, with its own Python.
 
 judge.py cause CHECK.json              the root cause and its rung
-judge.py named CHECK.json CAUSE [RUNG] exit status 0 when CAUSE is among the root cause's causes
+judge.py named CHECK.json CAUSE        exit status 0 when CAUSE is the root cause
 judge.py rest CHECK.json               rungs that are neither ok nor skipped, one a line
 judge.py steps PLAN.json               the ids of the steps, one a line
 """
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 
-def load(path: str) -> dict:
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+def load(path: str) -> dict[str, Any]:
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def main(words: list[str]) -> int:
@@ -22,9 +23,7 @@ def main(words: list[str]) -> int:
         print(f"{root['cause']} ({root['rung']})" if root else document.get("verdict", "?"))
         return 0
     if what == "named":
-        if root is None or (len(words) > 3 and root["rung"] != words[3]):
-            return 1
-        return int(root["cause"] != words[2])
+        return int(root is None or root["cause"] != words[2])
     if what == "rest":
         for rung in document["rungs"]:
             if rung["state"] not in ("ok", "skipped"):

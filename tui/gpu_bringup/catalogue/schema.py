@@ -20,8 +20,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.values import Rule, Words, rules_of
 from gpu_bringup.model.failure import Failure
+from gpu_bringup.model.xid import Xid
 
-ENTRIES: dict[str, type] = {**{kind: cls for kind, (cls, _) in KINDS.items()}, "failure": Failure}
+ENTRIES: dict[str, type] = {
+    **{kind: cls for kind, (cls, _) in KINDS.items()},
+    "failure": Failure,
+    "xid": Xid,
+}
 """Table name in a file -> dataclass: what the catalogue holds, and what has a reader of its own."""
 
 _SIMPLE = {str: "string", bool: "boolean", int: "integer", float: "number"}

@@ -11,6 +11,7 @@ from gpu_bringup.catalogue.boards import index_of
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.loader import Survey, examine, survey
 from gpu_bringup.catalogue.lookup import find_gpu, suggest_gpus
+from gpu_bringup.commands import failure_text
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide
 from gpu_bringup.commands.rules_text import show_rules
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     entry: str | None = getattr(arguments, "entry", None)
     if arguments.action == "validate":
         return _validate(examine(Path(name)) if name else survey(extra), name, as_json)
+    if arguments.action == "show" and name in failure_text.WORDS:
+        return failure_text.show_failures(entry, extra, as_json)
     found = survey(extra)
     if arguments.action == "list":
         _list(found, as_json)
@@ -95,7 +98,7 @@ def _validate(found: Survey, name: str | None, as_json: bool) -> int:
     counts = _counts(found)
     try:
         folder = Path(name) if name and Path(name).is_dir() else None
-        counts["failures"] = len(failures.load(folder))
+        counts["failures"] = len(failures.load(folder, thorough=True))
     except InputError as error:
         problems.append(error)
     as_of = found.catalogue.as_of

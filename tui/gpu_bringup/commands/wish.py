@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -108,6 +109,12 @@ def refuse_absent_kernel(asked: Asked) -> None:
         InputError: it isn't; names those that are.
     """
     name, installed = asked.answers.kernel, asked.facts.kernels.installed
+    if re.fullmatch(r"\d+\.\d+", name):
+        raise InputError(
+            f"{name} is a series of kernels, not a release: packages are named after releases",
+            file="--kernel",
+            hint="Give it as uname -r prints it on the server, such as 5.15.0-119-generic.",
+        )
     if not name or isinstance(installed, Unknown) or asked.facts.kernel(name) is not None:
         return
     known = ", ".join(kernel.release for kernel in installed)

@@ -70,7 +70,11 @@ class Rule:
     number: int
     """Its place among the failure's signs."""
     sign: Sign
-    first: re.Pattern[str]
+
+    @property
+    def first(self) -> re.Pattern[str]:
+        """The pattern, compiled when a line has one of its anchors."""
+        return _compiled(self.sign.pattern)
 
     def following(self, place: int, groups: Mapping[str, str]) -> re.Pattern[str]:
         """The pattern of the next line, with what the lines before have told filled in."""
@@ -163,7 +167,7 @@ def compile_signs(failures: Mapping[str, Failure]) -> Rules:
             anchors = anchors_of_sign(sign)
             if not anchors or min(map(len, anchors)) < SHORTEST:
                 raise ValueError(f"{failure.id}: {sign.pattern!r} has no literal to look for")
-            rule = Rule(failure.id, number, sign, _compiled(sign.pattern))
+            rule = Rule(failure.id, number, sign)
             for anchor in anchors:
                 by_anchor.setdefault(anchor, []).append(rule)
     return Rules({anchor: tuple(rules) for anchor, rules in by_anchor.items()})

@@ -283,11 +283,17 @@ def _driver_checks(node: Node, release: ComponentRelease | None, target: Target)
     missing = [kernel for kernel in node.kernels if kernel not in fits]
     if fits:
         yield Check(ok, f"a precompiled R{branch} driver is known for {', '.join(fits)}")
-    if missing or not node.kernels:
+    if not node.kernels:
+        yield Check(
+            bad if node.secure_boot else open_,
+            f"whether a precompiled R{branch} driver fits {node.system} can't be told: no kernel was named",
+            "name the nodes' kernel: --kernel RELEASE (uname -r says it on a node)",
+        )
+    if missing:
         yield Check(
             bad if node.secure_boot else open_,
             f"no precompiled R{branch} driver is on record for {node.system} with "
-            f"{', '.join(missing) or 'its kernel'}",
+            f"{', '.join(missing)}",
             "a container that builds on the node needs that kernel's headers from the distribution's "
             "archive, and makes modules that Secure Boot refuses",
         )

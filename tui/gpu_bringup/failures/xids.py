@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,6 @@ def catalogue() -> Mapping[int, Xid]:
     path = data_folder("profiles").joinpath("failures").joinpath(FILE)
     found: dict[int, Xid] = {}
     for name, content in read_files([(f"profiles/failures/{FILE}", path)]):
-        shared = tuple(content.get("sources", ()))
         for number, table in enumerate(content.get("xid", ()), 1):
             place = f"xid {table.get('number', number)}"
             entry = build(Xid, table, name, place)
@@ -54,7 +53,7 @@ def catalogue() -> Mapping[int, Xid]:
                     raise fail(f"{value!r} is none of {', '.join(known)}", name, f"{place}.{key}")
             if entry.number in found:
                 raise fail("this number stands here already", name, place)
-            found[entry.number] = entry if entry.sources else replace(entry, sources=shared)
+            found[entry.number] = entry
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from gpu_bringup.families import apt_sources, common
 from gpu_bringup.families.apt import Apt
 from gpu_bringup.families.apt_entry import Entry
 from gpu_bringup.families.base import Change, Family, SigningScheme
-from gpu_bringup.families.repository import apt_repository, install_matching
+from gpu_bringup.families.repository import DRIVER_NAMES, apt_repository, install_matching
 from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.resources import data_folder
@@ -34,6 +34,9 @@ _NVIDIA_DISTRO = {"bookworm": "debian12", "trixie": "debian13"}
 _SIGNS_NOTHING = "bullseye"
 """Its dkms, 2.8.4, makes no key; its own sign_build() wants Ubuntu's kmodsign."""
 SIGN_TOOL = "/etc/dkms/gpu-bringup-sign.sh"
+EXACT_PATH = "/etc/apt/preferences.d/gpu-bringup-driver"
+EXACT_PRIORITY = 1100
+"""Above the branch pin's 1000, which would prefer the newest of the branch; above 1000 also goes back."""
 UNATTENDED_PATH = "/etc/apt/apt.conf.d/52gpu-bringup-unattended"
 
 
@@ -101,8 +104,18 @@ class DebianFamily:
         return ("dkms", "openssl", "kmod")
 
     def driver_packages(self, package: DriverPackage, kernels: Sequence[str]) -> tuple[str, ...]:
-        """Names with kernels filled in; the kernel package at its exact version."""
-        return common.driver_packages(package, kernels)
+        """Names with kernels filled in; the kernel package at its exact version.
+
+        NVIDIA's repository keeps every release, all packages of one in one version: there each name
+        is asked for in the driver's version, in any packaging revision of it.
+        """
+        names = common.driver_packages(package, kernels)
+        if package.source != "nvidia-repository" or not package.version:
+            return names
+        return tuple(
+            name if "=" in name or name in package.pin else f"{name}={package.version}-*"
+            for name in names
+        )
 
     def followers(self, package: DriverPackage) -> tuple[str, ...]:
         """None: apt's dependencies keep module and libraries together."""
@@ -218,8 +231,20 @@ class DebianFamily:
         return common.guard_packages(facts, _KERNEL_META)
 
     def prepare_branch(self, package: DriverPackage) -> Change:
-        """NVIDIA's pinning package of the branch, where the entry names one."""
-        return common.pin_branch(self.manager, package)
+        """NVIDIA's pinning package of the branch, where the entry names one, and the exact version.
+
+        apt takes for a dependency the candidate, whatever version the dependency asks for: without a
+        preference for the version it finds no way to install anything but the newest of the branch.
+        """
+        pinned = common.pin_branch(self.manager, package)
+        if not pinned or not package.version:
+            return pinned
+        text = (
+            "# Written by gpu-bringup: the driver that was chosen, whole, in one version. Remove this\n"
+            "# file to let apt offer later releases of the branch.\n"
+            f"Package: {DRIVER_NAMES}\nPin: version {package.version}-*\nPin-Priority: {EXACT_PRIORITY}\n"
+        )
+        return replace(pinned, writes=(Write(EXACT_PATH, text),))
 
     def module_meta_packages(
         self, package: DriverPackage, release: str, facts: Facts

@@ -20,7 +20,7 @@ from gpu_bringup.families.base import Change
 from gpu_bringup.families.debian import DebianFamily
 from gpu_bringup.families.dnf import Dnf
 from gpu_bringup.families.fedora import FedoraFamily
-from gpu_bringup.families.repository import FETCH_KEY, STAGE, fetch_key_script
+from gpu_bringup.families.repository import FETCH_KEY, STAGE, fetch_key_script, forget_key
 from gpu_bringup.families.rhel import RhelFamily
 from gpu_bringup.families.suse import SuseFamily
 from gpu_bringup.families.ubuntu import UbuntuFamily
@@ -53,10 +53,13 @@ def _make(manager: str, folder: str, fingerprints: Sequence[str]) -> Command:
 
 def use_folder(family: Family, folder: str, fingerprints: Sequence[str]) -> Change:
     """Make ``folder`` the source of a plan; ``fingerprints``: of the keys that it may bring along."""
+    # apt's keys lie below STATE; rpm keeps those that it took in its own database.
+    rpm = family.manager.name != "apt"
+    forget = [forget_key(item) for item in fingerprints] if rpm else []
     return Change(
         writes=(Write(SCRIPT, script(), 0o755), Write(FETCH_KEY, fetch_key_script(), 0o755)),
         commands=(_make(family.manager.name, folder, fingerprints),),
-        undo=(Command(("rm", "-rf", STATE)),),
+        undo=(Command(("rm", "-rf", STATE)), *forget),
     )
 
 

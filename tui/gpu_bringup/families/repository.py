@@ -104,6 +104,16 @@ def _fetch(repository: PackageRepository, url: str, key: str) -> Command:
     return Command(("sh", FETCH_KEY, url, pinned, key), network=True)
 
 
+def forget_key(fingerprint: str) -> Command:
+    """Take a key out of rpm's database again, by the name that rpm gives it.
+
+    rpm up to 5 names it by the last eight digits of its id, rpm 6 by the whole fingerprint (rpmkeys(8)).
+    Status 1: it isn't there, or not under that name; a source that still needs it brings it anew.
+    """
+    plain = fingerprint.replace(" ", "").lower()
+    return Command(("rpm", "-e", "--allmatches", f"gpg-pubkey-{plain[-8:]}"), ok_statuses=(0, 1))
+
+
 def _switch_on(staged: str, target: str) -> Command:
     return Command(("install", "-D", "-m", "0644", staged, target))
 
@@ -210,5 +220,8 @@ def rpm_repository(
             _switch_on(staged, target),
             manager.refresh(),
         ),
-        undo=(Command(("rm", "-f", target, key)),),
+        undo=(
+            Command(("rm", "-f", target, key)),
+            *(forget_key(item) for item in repository.fingerprints),
+        ),
     )

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 from gpu_bringup.families import common
 from gpu_bringup.families.base import Change, Family, SigningScheme
 from gpu_bringup.families.dnf import Dnf
-from gpu_bringup.families.repository import install_matching, rpm_repository
+from gpu_bringup.families.repository import (
+    FETCH_KEY,
+    fetch_key_script,
+    forget_key,
+    install_matching,
+    rpm_repository,
+)
 from gpu_bringup.model.enums import Flavour
-from gpu_bringup.model.plan import Command
+from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of
 
@@ -48,6 +54,15 @@ _RELEASE_PACKAGES = {
     "amazonlinux-nvidia": "nvidia-release",
 }
 """Repositories that a package of the distribution's own brings, keys included."""
+_EPEL = "https://dl.fedoraproject.org/pub/epel"
+_EPEL_KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-gpu-bringup-epel"
+_EPEL_KEYS = {
+    8: "94E279EB8D8F25B21810ADF121EA45AB2F86D6A1",
+    9: "FF8AD1344597106ECE813B918A3872BF3228467C",
+    10: "7D8D15CBFC4E62688591FB2633D98517E37ED158",
+}
+"""Signs EPEL of that release. 9 and 10: MariaDB's official container images pin them (mariadb-docker,
+update.sh); all three: the keys' own file names at getfedora.org and several public installers."""
 _UEK7_ON_8 = re.compile(r"^5[.]15[.].*[.]el8uek")
 _TOOLSET_PATH = "/opt/rh/gcc-toolset-11/root/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOUVEAU_OFF = "rd.driver.blacklist=nouveau modprobe.blacklist=nouveau"
@@ -195,7 +210,9 @@ class RhelFamily:
             on, off = self._enable(name, cloud)
             commands += on
             undo += off
-        return Change(commands=tuple(commands), undo=tuple(undo))
+        fetches = any(FETCH_KEY in command.argv for command in commands)
+        writes = (Write(FETCH_KEY, fetch_key_script(), 0o755),) if fetches else ()
+        return Change(writes=writes, commands=tuple(commands), undo=tuple(undo))
 
     def _enable(self, name: str, cloud: bool) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
         number = common.major(self.os.version) or 9
@@ -239,15 +256,27 @@ class RhelFamily:
 
     def _epel(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
         number = common.major(self.os.version) or 9
-        name = "epel-release"
-        source = name
-        if self.os.id == "ol":
-            name = source = f"oracle-epel-release-el{number}"
-        elif self.os.id == "rhel":
-            source = (
-                f"https://dl.fedoraproject.org/pub/epel/epel-release-latest-{number}.noarch.rpm"
-            )
-        return (self.manager.install((source,)),), (self.manager.remove((name,)),)
+        name = f"oracle-epel-release-el{number}" if self.os.id == "ol" else "epel-release"
+        remove = (self.manager.remove((name,)),)
+        if self.os.id != "rhel" or number not in _EPEL_KEYS:
+            # A package of the distribution's own, signed by it.
+            return (self.manager.install((name,)),), remove
+        fingerprint = _EPEL_KEYS[number]
+        install = self.manager.install((f"{_EPEL}/epel-release-latest-{number}.noarch.rpm",))
+        at = install.argv.index("install") + 1
+        # dnf checks no signature of a package that is named by its address, unless it is told to.
+        checked = (*install.argv[:at], "--setopt=localpkg_gpgcheck=1", *install.argv[at:])
+        return (
+            (
+                Command(
+                    ("sh", FETCH_KEY, f"{_EPEL}/RPM-GPG-KEY-EPEL-{number}", fingerprint, _EPEL_KEY),
+                    network=True,
+                ),
+                Command(("rpm", "--import", _EPEL_KEY)),
+                replace(install, argv=checked),
+            ),
+            (*remove, Command(("rm", "-f", _EPEL_KEY)), forget_key(fingerprint)),
+        )
 
     def add_repository(self, repository: PackageRepository, os: OsFacts) -> Change:
         """Key by fingerprint, rpm --import, .repo file."""

@@ -21,15 +21,30 @@ from gpu_bringup.ladder.view import (
 from gpu_bringup.ladder.words import Say, ev, listed, plural
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.gpu_facts import NvmlFacts
-from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.plan import Command, Step, Write
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
 
 say = Say("devices")
-# Ubuntu's own archive ships the daemon in nvidia-compute-utils-BRANCH.
-_DAEMON = re.compile(r"persistenced|^nvidia-compute-utils-\d")
+# Ubuntu's own archive ships the daemon in nvidia-compute-utils-BRANCH, which nvidia-headless-... requires.
+_DAEMON = re.compile(r"persistenced|^nvidia-compute-utils-\d|^nvidia-headless-no-dkms-\d")
+_UBUNTU_DAEMON = re.compile(r"^nvidia-(?:compute-utils|headless-no-dkms)-\d+")
+DROP_IN = "/etc/systemd/system/nvidia-persistenced.service.d/gpu-bringup.conf"
+_DROP_IN_TEXT = """\
+# Written by gpu-bringup: Ubuntu's unit starts the daemon with --no-persistence-mode, lets systemd stop
+# it (StopWhenUnneeded) and can't be enabled for boot. Remove this file, run systemctl daemon-reload to undo.
+[Unit]
+StopWhenUnneeded=false
+
+[Service]
+ExecStart=
+ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --verbose
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def needed_nodes(ctx: Context) -> tuple[str, ...]:
@@ -118,6 +133,54 @@ def _persistence_unit(ctx: Context) -> str:
     return ctx.family.services().get("persistenced", "") if there else ""
 
 
+def _ubuntus_own(ctx: Context) -> bool:
+    """Does the daemon come from Ubuntu's archive, whose unit keeps persistence mode off?"""
+    if ctx.family is None or ctx.family.id != "ubuntu":
+        return False
+    if ctx.target is not None:
+        return ctx.target.package.source == "distribution"
+    have = packages(ctx.facts)
+    return "nvidia-persistenced" not in have and any(_UBUNTU_DAEMON.match(name) for name in have)
+
+
+def _persistent(ctx: Context) -> bool:
+    """Does NVML say that persistence mode is on for every GPU?"""
+    nvml = ctx.facts.nvml
+    return (
+        isinstance(nvml, NvmlFacts) and bool(nvml.gpus) and all(g.persistence is True for g in nvml.gpus)
+    )
+
+
+def _with_persistence(unit: str) -> Step:
+    """Ubuntu's daemon with persistence mode on, by a drop-in of our own.
+
+    Sources: debian/templates/nvidia-compute-utils-flavour.nvidia-persistenced.service.in of
+    canonical/nvidia-graphics-drivers (StopWhenUnneeded, pull request 34); nvidia-persistenced(1): the
+    mode is on unless --no-persistence-mode is given; systemd.unit(5) on drop-ins.
+    """
+    return Step(
+        id="persistence",
+        rung="devices",
+        title="Start the persistence daemon with persistence mode on, now and at every boot",
+        why="Ubuntu's own unit starts it with persistence mode off. The driver then shuts a GPU down "
+        "whenever the last program leaves it: the next start takes seconds, and nvidia-smi up to half "
+        "a minute.",
+        writes=(Write(DROP_IN, _DROP_IN_TEXT),),
+        commands=(
+            systemctl("daemon-reload"),
+            systemctl("enable", unit),
+            systemctl("restart", unit),
+        ),
+        undo=(
+            systemctl("disable", "--now", unit),
+            Command(("rm", "-f", DROP_IN)),
+            systemctl("daemon-reload"),
+        ),
+        done_when=("devices",),
+        estimate_seconds=5,
+    )
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     if ctx.outside_driver or ctx.family is None or not can_run(ctx):
         return ()
@@ -152,7 +215,10 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     init = ctx.facts.platform.init
     # Nobody looked at a described host; a server of the families here has systemd.
     systemd = init == "systemd" or (isinstance(init, Unknown) and ctx.facts.recorded)
-    if unit and not running and systemd:
+    if unit and systemd and _ubuntus_own(ctx):
+        if not _persistent(ctx):
+            steps.append(_with_persistence(unit))
+    elif unit and not running and systemd:
         steps.append(
             Step(
                 id="persistence",

@@ -9,7 +9,7 @@ from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.loaded import can_run
 from gpu_bringup.ladder.steps import install_step, systemctl, wanting
-from gpu_bringup.ladder.view import base_name, boards, later, loaded_version
+from gpu_bringup.ladder.view import base_name, boards, driver_set, later, loaded_version
 from gpu_bringup.ladder.words import Say, ev, plural, why_unknown
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.plan import Command, Step, Write
@@ -164,6 +164,12 @@ def floating(package: DriverPackage) -> bool:
     return not package.version and any(":" not in name for name in package.pin)
 
 
+def exact(ctx: Context) -> bool:
+    """Is the module's package asked for in one version?"""
+    kernel_package = ctx.target.package.kernel_package if ctx.target is not None else ""
+    return any(name.startswith(f"{kernel_package}=") for name in driver_set(ctx))
+
+
 def _following(
     ctx: Context, step: Step, package: DriverPackage, names: tuple[str, ...]
 ) -> Step | None:
@@ -203,7 +209,9 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     source = target.package.source if target is not None else ""
     names = ctx.family.fabric_packages(need, branch_of(version), version, source)
     # A pin keeps a branch, not a version: what is installed is the newest of it by then.
-    sure = target is None or (target.package.branch_certain and not floating(target.package))
+    sure = target is None or (
+        target.package.branch_certain and (exact(ctx) or not floating(target.package))
+    )
     step = install_step(
         ctx,
         "fabric-software",

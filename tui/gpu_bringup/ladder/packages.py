@@ -424,7 +424,7 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
     refreshed = any(family.manager.refresh() in step.commands for step in steps if step is not None)
     if (components or repository is not None) and not refreshed:
         steps.append(refresh_step(ctx))
-    branch = family.prepare_branch(target.package)
+    branch = family.prepare_branch(target.exact_package)
     # A folder holds what was chosen for it, and nothing is offered beside it.
     if not is_local(ctx) and (needs_module(ctx) or missing(ctx.facts, target.package.pin)):
         steps.append(

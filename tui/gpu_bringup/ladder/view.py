@@ -50,10 +50,12 @@ def base_name(package: str) -> str:
 def is_version(installed: str, wanted: str) -> bool:
     """Is the installed version the wanted one? An rpm is asked for without epoch and release.
 
-    A Debian version is compared as a whole: what is asked for there has its revision.
+    A Debian version is compared as a whole: what is asked for there has its revision, or "*" for any.
     """
     if not wanted or installed == wanted:
         return True
+    if wanted.endswith("-*"):
+        return installed.split(":")[-1].startswith(wanted[:-1])
     return "-" not in wanted and installed.split(":")[-1].rpartition("-")[0] == wanted
 
 

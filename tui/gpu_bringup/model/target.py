@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ class DriverChoice:
 
 def fill_kernels(names: Iterable[str], kernels: Iterable[str]) -> tuple[str, ...]:
     """Package names with each kernel release filled in; "KERNEL" stands for one that isn't known."""
-    releases = [release for release in kernels if release] or ["KERNEL"]
+    # A series ("5.15") is no release: no package is named after it.
+    releases = [name for name in kernels if not re.fullmatch(r"(?:\d+\.\d+)?", name)] or ["KERNEL"]
     found: list[str] = []
     for name in names:
         each = releases if "{kernel}" in name else releases[:1]

@@ -99,8 +99,9 @@ def subject_of(
         nvswitches=_nvswitches(facts, answers),
         nvlink5=_nvlink5(facts, answers),
         evidence=tuple(evidence),
-        notes=notes + _host_notes(facts),
+        notes=notes + _host_notes(facts) + _too_old(answers, catalogue),
         arch=_arch(facts, answers, boards),
+        os_version=_os_version(facts, answers),
     )
 
 
@@ -153,6 +154,29 @@ def _host_notes(facts: Facts | None) -> tuple[str, ...]:
             "hypervisor): this is what it would get, but it isn't the place to install it.",
         )
     return ()
+
+
+_KEEPS = 180
+"""Days after which data is too old to choose by without a word: branches come and end each half year."""
+
+
+def _too_old(answers: Answers, catalogue: Catalogue) -> tuple[str, ...]:
+    """Said where the day that is asked for lies long after the data."""
+    day = answers.today
+    if day is None or (day - catalogue.as_of).days <= _KEEPS:
+        return ()
+    return (
+        f"The data of this program is of {catalogue.as_of}, too old for {day}: branches, releases and "
+        "security fixes that came since aren't known to it, and what ends meanwhile may be recommended "
+        "only because its end isn't known. Take a newer gpu-bringup, or newer profiles, for that day.",
+    )
+
+
+def _os_version(facts: Facts | None, answers: Answers) -> str:
+    """The version as the system itself or the operator says it ("9.4"); empty: not known."""
+    if answers.os:
+        return answers.os.partition(":")[2]
+    return "" if facts is None or isinstance(facts.os, Unknown) else facts.os.version
 
 
 def _stretches() -> tuple[tuple[tuple[Rule, ...], ...], tuple[tuple[Rule, ...], ...]]:

@@ -201,7 +201,8 @@ def judge_pins(
         )
     best = fitting[0]
     broken = _broken(best)
-    sound = best.tier == 2
+    # Without a source that is on record nothing can be installed, whatever else speaks for it.
+    sound = best.tier == 2 and bool(best.candidate.source_kind)
     others = tuple(
         (item.assessment, why_not(best, item) if sound else short(item.assessment))
         for item in fitting
@@ -260,7 +261,7 @@ def _installable(item: Judged) -> bool | None:
     doubts = [
         r for r in item.assessment.reasons if r.verdict is Verdict.UNKNOWN and r.rule in _OPEN
     ]
-    return None if doubts else True
+    return None if doubts or not item.candidate.source_kind else True
 
 
 def _nearest(

@@ -82,6 +82,16 @@ def refusal_of(subject: Subject, judged: Sequence[Judged]) -> tuple[Reason, ...]
     if not judged:
         source = subject.answers.source
         where = f" from the source {source.value}" if source is not None else ""
+        as_of = subject.catalogue.as_of
+        if subject.today < as_of:
+            return (
+                violated(
+                    "source-reachable",
+                    f"No driver release on record for {subject.distribution.name}{where} was out on "
+                    f"{subject.today}: the packages known are those of {as_of}. Leave --today out, or name "
+                    "the driver (--driver).",
+                ),
+            )
         return (
             violated(
                 "source-reachable",

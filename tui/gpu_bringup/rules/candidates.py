@@ -15,12 +15,30 @@ from gpu_bringup.rules.subject import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
 
-@lru_cache(maxsize=256)
-def newest_release(catalogue: Catalogue, branch: str) -> str:
+def was_out(catalogue: Catalogue, version: str, day: date) -> bool:
+    """Was a release out on a day? One whose own date isn't known was not, where an older one of its
+    branch wasn't; where nothing is known of its branch, it was."""
+    if day >= catalogue.as_of:
+        return True
+    branch, key = branch_of(version), driver_key(version)
+    return not any(
+        release.released is not None and release.released > day and driver_key(name) <= key
+        for name, release in catalogue.releases.items()
+        if branch_of(name) == branch
+    )
+
+
+@lru_cache(maxsize=1024)
+def newest_release(catalogue: Catalogue, branch: str, day: date | None = None) -> str:
     """The newest release of a branch on record; empty: none. Those that were only published for
-    everybody, or as betas, aren't known to be in a package repository: they must be named."""
+    everybody, or as betas, aren't known to be in a package repository: they must be named.
+
+    Args:
+        day: releases that came out later don't count; None: all do.
+    """
     versions = [
         version
         for version, release in catalogue.releases.items()
@@ -29,6 +47,8 @@ def newest_release(catalogue: Catalogue, branch: str) -> str:
     known = catalogue.branches.get(branch)
     if known is not None and known.last_release:
         versions.append(known.last_release)
+    if day is not None:
+        versions = [version for version in versions if was_out(catalogue, version, day)]
     return max(versions, key=driver_key, default="")
 
 
@@ -58,16 +78,16 @@ def _kind(package: DriverPackage, source: SourceKind | None) -> str:
 def _offered(
     distribution: DistributionRelease, answers: Answers, catalogue: Catalogue, wish: str
 ) -> Iterator[Candidate]:
+    day = answers.today or catalogue.as_of
     for package in distribution.drivers:
         kind = _kind(package, answers.source)
         if not kind:
             continue
         branch = catalogue.branches.get(package.branch)
-        version = package.version or newest_release(catalogue, package.branch)
-        if not version:
-            continue
+        version = package.version or newest_release(catalogue, package.branch, day)
         pinned = bool(wish) and wish in (package.branch, version)
-        yield Candidate(package, version, package.flavour, branch, kind, pinned)
+        if version and (pinned or was_out(catalogue, version, day)):
+            yield Candidate(package, version, package.flavour, branch, kind, pinned)
         # NVIDIA's repository keeps every release of a branch; a pin may name an older one.
         keeps_all = package.source == "nvidia-repository" and not package.version
         if "." in wish and not pinned and keeps_all and branch_of(wish) == package.branch:
@@ -85,6 +105,17 @@ def _exact(package: DriverPackage, version: str) -> DriverPackage:
         suffix = f"-{package.branch}"
         return name[: -len(suffix)] + f"-{version}" if name.endswith(suffix) else name
 
+    if not package.pin:
+        # apt takes a pattern for a version: any packaging revision of exactly this release.
+        return replace(
+            package,
+            version=version,
+            package_version=f"{version}-*",
+            packages=tuple(
+                name if name == package.kernel_package else f"{name}={version}-*"
+                for name in package.packages
+            ),
+        )
     pins = {name: narrow(name) for name in package.pin}
     return replace(
         package,

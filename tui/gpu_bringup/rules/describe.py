@@ -22,6 +22,7 @@ from gpu_bringup.model.enums import Flavour, SecureBoot
 from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.rules.frameworks import entry_for, framework_named
+from gpu_bringup.rules.hardware import jetson_hint, refuse_no_gpu, system_named
 from gpu_bringup.rules.release import target_kernel
 from gpu_bringup.rules.subject import Board, TargetKernel
 
@@ -63,18 +64,23 @@ def named_board(name: str, catalogue: Catalogue) -> Board:
                 place="--gpu",
                 hint="Give the id as 10de:XXXX (lspci -nn shows it) or the board's name.",
             )
+        refuse_no_gpu(f"{match[1]}:{match[2]}", catalogue)
         return board_by_id(f"{match[1]}:{match[2]}", catalogue)
     gpu = find_gpu(catalogue, text)
     if gpu is not None:
         return _listed(gpu, gpu.pci_ids[0] if gpu.pci_ids else "", catalogue)
     if is_vgpu_name(name):
         return Board(name.strip(), vgpu=True)
+    machine = system_named(name, catalogue)
+    if machine is not None:
+        gpu, count = machine
+        return replace(_listed(gpu, gpu.pci_ids[0] if gpu.pci_ids else "", catalogue), count=count)
     near = suggest_gpus(catalogue, text)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     raise InputError(
         f"no GPU is called {name!r}",
         place="--gpu",
-        hint=f"{hint}A PCI id (10de:XXXX, from lspci -nn) works for every board.",
+        hint=f"{jetson_hint(text) or hint}A PCI id (10de:XXXX, from lspci -nn) works for every board.",
     )
 
 
@@ -125,7 +131,9 @@ def boards_of(
         return facts.pci.gpus
     else:
         found = [_detected(device, facts, catalogue) for device in facts.pci.gpus]
-    counts = Counter(board.name for board in found)
+    counts: Counter[str] = Counter()
+    for board in found:
+        counts[board.name] += board.count
     kinds = {board.name: board for board in found}
     return tuple(replace(board, count=counts[name]) for name, board in kinds.items())
 
@@ -261,8 +269,8 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
         strict: False lets a system pass that isn't known, as long as it is no known one spelt wrong.
 
     Raises:
-        InputError: an unknown scenario, GPU, system, flavour or driver, or a misspelt framework; with
-            suggestions.
+        InputError: an unknown scenario, GPU, system, flavour or driver, or no version of a
+            framework; with suggestions.
     """
     if answers.scenario not in catalogue.scenarios:
         raise InputError(
@@ -273,13 +281,6 @@ def validate_answers(answers: Answers, catalogue: Catalogue, *, strict: bool = T
     for name in answers.gpus:
         named_board(name, catalogue)
     framework, version = framework_named(answers.framework)
-    names = {item.id for item in catalogue.frameworks}
-    if answers.framework and framework not in names and _looks_like(framework, names):
-        raise InputError(
-            f"no inference framework is called {answers.framework!r}",
-            place="--framework",
-            hint=nearest(framework, names),
-        )
     if version and not re.match(r"^[vb]?\d[\w.+-]*\Z", version):
         raise InputError(
             f"{version!r} is no version of {framework}",

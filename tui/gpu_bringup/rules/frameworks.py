@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -61,17 +62,24 @@ def _wanted(subject: Subject) -> tuple[str, str]:
     return name, version.removeprefix("v")
 
 
+def others_of(subject: Subject) -> tuple[str, ...]:
+    """Ids of the frameworks on record, each once."""
+    return tuple(dict.fromkeys(item.id for item in subject.catalogue.frameworks))
+
+
 def framework_driver(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """The framework's default wheels or images need a driver for their CUDA."""
     name, version = _wanted(subject)
     if name and not subject.frameworks:
         versions = join(f.version for f in subject.catalogue.frameworks if f.id == name)
-        others = join(dict.fromkeys(f.id for f in subject.catalogue.frameworks))
+        others = join(others_of(subject))
         what = f"{name} {versions}" if versions else others
+        near = () if versions else difflib.get_close_matches(name, others_of(subject), 2, 0.6)
+        hint = f" Did you mean {join(near, 'or')}?" if near else ""
         yield unknown(
             "framework-driver",
             f"{f'{name} {version}'.rstrip()} isn't in this catalogue (it knows {what}): what it needs "
-            "isn't known, so it decides nothing here.",
+            f"isn't known, so it decides nothing here.{hint}",
         )
     for framework in subject.frameworks:
         where = urls(subject.catalogue, framework.sources)
@@ -119,6 +127,25 @@ def _capabilities(board: Board) -> tuple[str, ...]:
     return board.architecture.compute_capabilities if board.architecture is not None else ()
 
 
+def _older(subject: Subject, framework: Framework, board: Board) -> str:
+    """Advice that names the newest older release on record with code for a board."""
+    high = max(_capabilities(board), key=driver_key, default="")
+    last = board.architecture.last_cuda if board.architecture is not None else None
+    fitting = [
+        item
+        for item in subject.catalogue.frameworks
+        if item.id == framework.id
+        and driver_key(item.version) < driver_key(framework.version)
+        and (not last or driver_key(item.cuda)[:1] <= driver_key(last)[:1])
+        and (not item.cc_min or not high or driver_key(item.cc_min) <= driver_key(high))
+    ]
+    if not fitting:
+        return "use an older release (none on record here has code for it)"
+    best = max(fitting, key=lambda item: driver_key(item.version))
+    sure = "" if best.cc_min else "; which boards it has code for isn't on record"
+    return f"use an older release (the newest on record is {best.version}, of CUDA {best.cuda}{sure})"
+
+
 def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> Iterator[Reason]:
     """Has the framework code for each board? Too old a board has none; too new a one hasn't yet."""
     name = f"{framework.name} {framework.version}"
@@ -130,7 +157,7 @@ def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> I
             yield violated(
                 "framework-gpu",
                 f"{name} is built for CUDA {framework.cuda}, which no longer compiles for {board.name} "
-                f"(CUDA {last} is its last): use an older release, or one built for CUDA "
+                f"(CUDA {last} is its last): {_older(subject, framework, board)}, or one built for CUDA "
                 f"{last.split('.')[0]}.",
                 where,
                 blocking=False,
@@ -141,7 +168,7 @@ def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> I
             yield violated(
                 "framework-gpu",
                 f"{name} has code from compute capability {framework.cc_min} on; {board.name} has "
-                f"{high}: use an older release, or build it for these boards.",
+                f"{high}: {_older(subject, framework, board)}, or build it for these boards.",
                 where,
                 blocking=False,
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.versions import branch_of, driver_key
 from gpu_bringup.rules.guests import slices
+from gpu_bringup.rules.lifecycle import ended
 from gpu_bringup.rules.subject import (
     Board,
     Candidate,
@@ -21,6 +22,7 @@ from gpu_bringup.rules.subject import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     from gpu_bringup.model.target import Reason
 
@@ -192,10 +194,14 @@ def too_old(subject: Subject) -> Reason | None:
     offered = {int(package.branch) for package in subject.distribution.drivers}
     for board in subject.boards:
         last = board.last_branch
-        if last is None or not offered or min(offered) <= int(last):
+        if last is None or not offered:
             continue
         branch = subject.catalogue.branches.get(last)
         day = branch.end_of_support if branch is not None else None
+        if min(offered) <= int(last):
+            if not subject.answers.driver and _all_ended(subject, offered, int(last)):
+                return _last_has_ended(subject, board, last, day)
+            continue
         over = f", whose support ended in {month(day)}," if day else ", which ended long ago,"
         family = f" is {board.architecture.name}" if board.architecture is not None else ""
         return violated(
@@ -206,6 +212,25 @@ def too_old(subject: Subject) -> Reason | None:
             urls(subject.catalogue, board.sources),
         )
     return None
+
+
+def _all_ended(subject: Subject, offered: set[int], last: int) -> bool:
+    """Are all branches that are on offer and could serve the board past their end on that day?"""
+    known = subject.catalogue.branches
+    fitting = [known.get(str(number)) for number in offered if number <= last]
+    return all(branch is not None and ended(branch, subject.today) for branch in fitting)
+
+
+def _last_has_ended(subject: Subject, board: Board, last: str, day: date | None) -> Reason:
+    family = f" is {board.architecture.name}" if board.architecture is not None else ""
+    since = f"in {month(day)}" if day is not None else "long ago"
+    return violated(
+        "gpu-branch",
+        f"{board.name}{family}: R{last} is the last driver branch for it, and its support ended {since}. "
+        "Such a board gets no fixes any more: replace it, or keep it on an isolated system with the "
+        f"last driver (--driver {last}).",
+        urls(subject.catalogue, board.sources),
+    )
 
 
 def mixture(subject: Subject) -> Reason | None:

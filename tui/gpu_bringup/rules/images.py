@@ -101,7 +101,9 @@ def choose_image(
         + (" It has cuDNN too." if best.cudnn else "")
     )
     known = forward_of(catalogue, best.cuda)
-    where = urls(catalogue, (*best.sources, *(known.sources if known is not None else ())))
+    # Of forward compatibility's sources only those of the images: the others are about its errors.
+    asks = (s for s in (known.sources if known is not None else ()) if s.startswith("cuda-images"))
+    where = urls(catalogue, (*best.sources, *asks))
     return ImageChoice(
         best,
         reason,

@@ -38,10 +38,8 @@ def has_fault(fault: KnownBad, version: str, flavour: Flavour | None = None) -> 
 
 def concerns(fault: KnownBad, boards: tuple[Board, ...]) -> bool:
     """Is a fault seen on these boards: by board, by architecture, or on all?"""
-    if fault.scope == "special":
-        return False
-    if fault.scope == "desktop" and any(b.gpu is not None and b.gpu.data_centre for b in boards):
-        return False
+    if fault.scope in ("special", "desktop"):
+        return False  # every scenario is of a server without a screen
     if not fault.gpus and not fault.architectures:
         return True
     for board in boards:

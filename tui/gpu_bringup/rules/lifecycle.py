@@ -54,6 +54,16 @@ def lifecycle(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     where = urls(subject.catalogue, branch.sources)
     end = branch.end_of_support
     name = f"R{branch.id}"
+    release = subject.catalogue.releases.get(candidate.version)
+    if release is not None and release.released is not None and release.released > subject.today:
+        yield violated(
+            "lifecycle",
+            f"{candidate.version} came out on {release.released}, after the day that was asked for "
+            f"({subject.today}).",
+            urls(subject.catalogue, release.sources),
+            blocking=not subject.insisted(candidate),
+        )
+        return
     if ended(branch, subject.today):
         since = f" since {month(end)}" if end else f" (its last release was {branch.last_release})"
         yield violated(
@@ -125,6 +135,14 @@ def os_lifecycle(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
             + (f": {release.note}" if release.note else ""),
             where,
             blocking=False,
+        )
+    elif release.family == "rhel" and "." in subject.os_version:
+        yield unknown(
+            "os-lifecycle",
+            f"{release.name} as a whole is supported until {month(end)}, but {subject.os_version} only until "
+            "the next minor release is there, or longer where Extended Update Support was bought: its own "
+            "end isn't on record here. Stay on the newest minor release.",
+            urls(subject.catalogue, (*release.sources, "rhel-life-cycle")),
         )
     else:
         yield ok("os-lifecycle", f"{release.name} is supported until {month(end)}.", where)

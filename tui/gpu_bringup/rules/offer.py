@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup.model.answers import SourceKind
 from gpu_bringup.model.package_files import INDEXES, lacking, packages_in
 from gpu_bringup.model.target import fill_kernels
 from gpu_bringup.model.versions import driver_key
+from gpu_bringup.rules.candidates import newest_release
 from gpu_bringup.rules.subject import Candidate, Subject, join, ok, unknown, urls, violated
 
 if TYPE_CHECKING:
@@ -111,15 +113,47 @@ def _in_folder(subject: Subject, candidate: Candidate, where: tuple[str, ...]) -
     )
 
 
+def _with_modules(candidate: Candidate) -> str:
+    """The version, with the modules that were asked for where its branch has none of that kind."""
+    branch, flavour = candidate.branch, candidate.flavour
+    if branch is None or not branch.flavours or flavour in branch.flavours:
+        return candidate.version
+    return f"{candidate.version} with {flavour.value} modules (R{branch.id} has none)"
+
+
+def _may_be_kept(subject: Subject, candidate: Candidate) -> bool:
+    """May NVIDIA's repository hold a release that no package on record brings? It keeps old ones."""
+    release, branch = subject.distribution, candidate.branch
+    repositories = [int(p.branch) for p in release.drivers if p.source == "nvidia-repository"]
+    return (
+        subject.answers.source in (None, SourceKind.NVIDIA_REPOSITORY)
+        and branch is not None
+        and (not branch.flavours or candidate.flavour in branch.flavours)
+        and bool(repositories)
+        and int(branch.id) <= max(repositories)
+    )
+
+
 def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """Somebody must offer this driver for this distribution release."""
     release, package = subject.distribution, candidate.package
     where = urls(subject.catalogue, package.sources)
     if not candidate.source_kind:
         offered = join(sorted({p.branch for p in release.drivers}, key=driver_key), "and")
+        if _may_be_kept(subject, candidate):
+            text = (
+                f"NVIDIA's repository for {release.nvidia_distro} keeps older releases: whether "
+                f"{candidate.version} is among them, and by which packages, isn't on record"
+                + (f" (branches on record: {offered})" if offered else "")
+            )
+            if subject.strict:
+                yield unknown("source-reachable", f"{text}. It is seen when packages are resolved.")
+            else:
+                yield violated("source-reachable", f"{text}: no steps can be planned for it.")
+            return
         yield violated(
             "source-reachable",
-            f"No package source known for {release.name} offers {candidate.version}"
+            f"No package source known for {release.name} offers {_with_modules(candidate)}"
             + (f"; branches on offer: {offered}." if offered else "."),
         )
     elif candidate.source_kind == "local":
@@ -141,6 +175,14 @@ def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]
                 f"{name} for {distro} offers R{package.branch} {as_of}, but the fingerprint of its key isn't "
                 "known to this program, which therefore doesn't add it: where it isn't set up already, "
                 "the plan refuses.",
+                where,
+            )
+            return
+        if driver_key(candidate.version) < driver_key(newest_release(subject.catalogue, package.branch)):
+            yield unknown(
+                "source-reachable",
+                f"{name} for {distro} offers R{package.branch} {as_of} and keeps older releases: whether "
+                f"{candidate.version} is there is seen when packages are resolved.",
                 where,
             )
             return

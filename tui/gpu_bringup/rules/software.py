@@ -142,4 +142,8 @@ def _next_family(subject: Subject, candidate: Candidate, newest: Toolkit) -> Ite
         f"CUDA {major} doesn't run on {candidate.version} as it is: {found.breaks}. What helps: "
         f"{found.remedy}."
     )
+    if subject.answers.cuda:
+        # Another CUDA is wanted, and judged by cuda-wanted: this is only what the next would need.
+        yield ok("driver-cuda", text, found.sources)
+        return
     yield violated("driver-cuda", text, found.sources, blocking=False)

@@ -148,6 +148,8 @@ class Subject:
     """A combination is judged, not wished for: naming a driver excuses nothing."""
     arch: str = ""
     """Machine name of the host ("x86_64", "aarch64"); empty: not known."""
+    os_version: str = ""
+    """The system's version as it was said ("9.4"), where the catalogue knows "9"; empty: not known."""
 
     def excused(self, candidate: Candidate) -> bool:
         """Did the operator insist on what makes this candidate old?

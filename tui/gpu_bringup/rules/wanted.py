@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.model.versions import driver_key, upstream_kernel
@@ -81,6 +82,7 @@ def _boards(subject: Subject, wanted: str) -> Iterator[Reason]:
 
 def kernel_wanted(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
     """A scenario that pins a kernel: other kernels are said so, and are never changed for it."""
+    yield from _foreign(subject)
     wanted = subject.scenario.pinned_kernel
     if not wanted:
         return
@@ -97,6 +99,30 @@ def kernel_wanted(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
                 where,
                 blocking=False,
             )
+
+
+_RHEL_NUMBER = re.compile(r"^\d+\.\d+\.0-\d+(?:\.\d+)*(?:\.el\d+\w*(?:\.\w+)?)?$")
+
+
+def _foreign(subject: Subject) -> Iterator[Reason]:
+    """A kernel whose number is one of Red Hat's, on a system that isn't: most likely a slip."""
+    if subject.distribution.family == "rhel":
+        return
+    for kernel in subject.kernels:
+        if not _RHEL_NUMBER.match(kernel.release):
+            continue
+        base = kernel.release.partition("-")[0]
+        for release in subject.catalogue.distributions:
+            if release.family == "rhel" and release.kernel.partition("-")[0] == base:
+                yield violated(
+                    RULE_KERNEL,
+                    f"{kernel.release} is numbered like a kernel of {release.name}, which "
+                    f"{subject.distribution.name} doesn't have: its own is Linux "
+                    f"{subject.distribution.kernel}.",
+                    urls(subject.catalogue, release.sources),
+                    blocking=False,
+                )
+                break
 
 
 def _is(release: str, wanted: str) -> bool:

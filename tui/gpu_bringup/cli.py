@@ -218,7 +218,7 @@ def build_parser() -> argparse.ArgumentParser:
     action("list", "the profiles, and how much is known of what")
     shown = action("show", "a profile, GPU, driver branch or any entry, with its sources")
     shown.add_argument("name", nargs="?", metavar="NAME|KIND|guide", help="what to show")
-    shown.add_argument("entry", nargs="?", metavar="ID", help="with a kind: which one")
+    shown.add_argument("entry", nargs="*", metavar="ID", help="with a kind: which ones")
     validated = action("validate", "check the data, and an operator's own")
     validated.add_argument("name", nargs="?", metavar="PATH", help="a file or folder to check")
     return parser

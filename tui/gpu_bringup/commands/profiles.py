@@ -41,16 +41,26 @@ def run(arguments: argparse.Namespace) -> int:
     as_json = bool(getattr(arguments, "json", False))
     name: str | None = getattr(arguments, "name", None)
     extra: Path | None = getattr(arguments, "profiles", None)
-    entry: str | None = getattr(arguments, "entry", None)
+    wanted: list[str] = getattr(arguments, "entry", None) or []
+    if as_json and len(wanted) > 1:
+        raise InputError(
+            "--json gives one document: name one entry",
+            file="profiles show",
+            hint="Leave the others out, or run it once for each.",
+        )
+    entry = wanted[0] if wanted else None
     if arguments.action == "validate":
         return _validate(examine(Path(name)) if name else survey(extra), name, as_json)
     if arguments.action == "show" and name in failure_text.WORDS:
-        return failure_text.show_failures(entry, extra, as_json)
+        return max(failure_text.show_failures(each, extra, as_json) for each in (wanted or [None]))
     found = survey(extra)
     if arguments.action == "list":
         _list(found, as_json)
     else:
         _show(found, name, entry, as_json)
+        for each in wanted[1:]:
+            show()
+            _show(found, name, each, as_json)
     return _tell(found.problems)
 
 
@@ -95,6 +105,14 @@ def _validate(found: Survey, name: str | None, as_json: bool) -> int:
     from gpu_bringup.failures import loader as failures
 
     problems = list(found.problems)
+    if name and Path(name).is_dir() and not any(Path(name).rglob("*.toml")):
+        problems.append(
+            InputError(
+                "no file was read: there is no .toml file in this folder",
+                file=name,
+                hint="Name the folder that the profiles are in, or one file.",
+            )
+        )
     counts = _counts(found)
     try:
         folder = Path(name) if name and Path(name).is_dir() else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.families.local import use_folder
-from gpu_bringup.families.repository import NVLSM
+from gpu_bringup.families.repository import NVLSM, STAGE
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.failed_build import build_cause, removal_step
@@ -108,8 +108,9 @@ def _unseen_change(ctx: Context) -> Change | None:
     if not components or ctx.family is None:
         return None
     change = ctx.family.enable_components(ctx.facts, {}, components)
+    edits = any(not write.path.startswith(f"{STAGE}/") for write in change.writes)
     # Perhaps they are on already: then an undo must not switch them off.
-    return replace(change, undo=()) if change.commands and not change.writes else None
+    return replace(change, undo=()) if change.commands and not edits else None
 
 
 def is_local(ctx: Context) -> bool:

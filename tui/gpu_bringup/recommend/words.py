@@ -10,12 +10,13 @@ from gpu_bringup.model.target import Assessment, Reason, Verdict
 from gpu_bringup.recommend.judging import Judged, judge
 from gpu_bringup.rules.gpu import conflict
 from gpu_bringup.rules.kernel import PREDICTIONS
-from gpu_bringup.rules.score import first_difference
+from gpu_bringup.rules.score import COMPONENTS, first_difference
 from gpu_bringup.rules.subject import Subject, month, violated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SUPPORT = next(i for i, item in enumerate(COMPONENTS) if item.name == "support")
 _LOUD = (
     "gpu-branch",
     "platform",
@@ -130,12 +131,12 @@ def notes_of(subject: Subject, first: Judged) -> tuple[str, ...]:
 def _elsewhere(subject: Subject, first: Judged) -> str:
     """Words for a supported branch in NVIDIA's repository, where the distribution's is over."""
     answers = subject.answers
-    if answers.source is not SourceKind.DISTRIBUTION or first.assessment.score[0] >= 3:
+    if answers.source is not SourceKind.DISTRIBUTION or first.assessment.score[_SUPPORT] >= 3:
         return ""
     free = replace(answers, source=None)
     wish = replace(subject, answers=free)
     options = [item for item in judge(wish) if item.tier == 2]
-    if not options or options[0].assessment.score[0] <= first.assessment.score[0]:
+    if not options or options[0].assessment.score[_SUPPORT] <= first.assessment.score[_SUPPORT]:
         return ""
     best = options[0].candidate
     end = best.branch.end_of_support if best.branch is not None else None

@@ -143,7 +143,9 @@ def _older(subject: Subject, framework: Framework, board: Board) -> str:
         return "use an older release (none on record here has code for it)"
     best = max(fitting, key=lambda item: driver_key(item.version))
     sure = "" if best.cc_min else "; which boards it has code for isn't on record"
-    return f"use an older release (the newest on record is {best.version}, of CUDA {best.cuda}{sure})"
+    return (
+        f"use an older release (the newest on record is {best.version}, of CUDA {best.cuda}{sure})"
+    )
 
 
 def _boards(subject: Subject, framework: Framework, where: tuple[str, ...]) -> Iterator[Reason]:

@@ -25,7 +25,10 @@ def refuse_no_gpu(pci_id: str, catalogue: Catalogue) -> None:
     Raises:
         InputError: it is an NVSwitch, or no device at all.
     """
-    switches = {*catalogue.nvswitch_ids, *(i for item in catalogue.systems for i in item.switch_ids)}
+    switches = {
+        *catalogue.nvswitch_ids,
+        *(i for item in catalogue.systems for i in item.switch_ids),
+    }
     if pci_id in switches:
         raise InputError(
             f"{pci_id} is an NVSwitch, not a GPU",

@@ -142,7 +142,7 @@ def os_lifecycle(subject: Subject, candidate: Candidate) -> Iterator[Reason]:
             f"{release.name} as a whole is supported until {month(end)}, but {subject.os_version} only until "
             "the next minor release is there, or longer where Extended Update Support was bought: its own "
             "end isn't on record here. Stay on the newest minor release.",
-            urls(subject.catalogue, (*release.sources, "rhel-life-cycle")),
+            where,
         )
     else:
         yield ok("os-lifecycle", f"{release.name} is supported until {month(end)}.", where)

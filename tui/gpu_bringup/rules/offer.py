@@ -178,7 +178,9 @@ def source_reachable(subject: Subject, candidate: Candidate) -> Iterator[Reason]
                 where,
             )
             return
-        if driver_key(candidate.version) < driver_key(newest_release(subject.catalogue, package.branch)):
+        if driver_key(candidate.version) < driver_key(
+            newest_release(subject.catalogue, package.branch)
+        ):
             yield unknown(
                 "source-reachable",
                 f"{name} for {distro} offers R{package.branch} {as_of} and keeps older releases: whether "

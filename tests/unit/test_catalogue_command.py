@@ -208,3 +208,19 @@ def test_options_may_stand_before_the_path(
     with pytest.raises(SystemExit) as caught:
         main(["profiles", "list", "acme"])
     assert caught.value.code == 2
+
+
+def test_several_claims_of_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profiles", "show", "guide", "16", "58"]) == 0
+    text = capsys.readouterr().out
+    assert "Claim 16" in text and "Claim 58" in text
+    with pytest.raises(InputError, match="one document"):
+        call("show", "guide", entry=["16", "58"], json=True)
+
+
+def test_a_folder_without_profiles_is_not_valid(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing\n", encoding="utf-8")
+    assert call("validate", str(tmp_path)) == 2
+    assert "no file was read" in capsys.readouterr().err

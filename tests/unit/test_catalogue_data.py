@@ -243,7 +243,9 @@ def test_no_driver_set_brings_a_desktop(catalogue: Catalogue) -> None:
 def test_nvidias_repositories_name_the_persistence_daemon(catalogue: Catalogue) -> None:
     for release, package in packages(catalogue):
         if package.source == "nvidia-repository" and not release.startswith("sles:"):
-            assert "nvidia-persistenced" in package.packages, (release, package.id)
+            # Ubuntu's packages of R535 have the daemon in nvidia-compute-utils-535.
+            daemon = {"nvidia-persistenced", "nvidia-compute-utils-535"}
+            assert daemon & set(package.packages), (release, package.id)
 
 
 def test_suse_names_no_branch_that_its_package_does_not_keep(catalogue: Catalogue) -> None:

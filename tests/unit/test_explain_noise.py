@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_bringup.explain.context import parse
+from gpu_bringup.explain.context import family_in, parse
 from gpu_bringup.explain.explain import explain
 from gpu_bringup.explain.finding import Explanation
 from gpu_bringup.failures.loader import load
@@ -124,3 +124,49 @@ def test_shell_words_of_a_text_never_reach_a_command() -> None:
         argvs = [c.argv for step in finding.repair for c in step.commands]
         for argv in (*finding.confirm, *finding.fetch, *argvs):
             assert not set(";$()`|&") & set("".join(argv)), argv
+
+
+SAID = [
+    (
+        "headers-missing",
+        "Building for 6.11.0-26-generic\nModule build for kernel 6.11.0-26-generic was skipped since the\n"
+        "kernel headers for this kernel do not seem to be installed.\n",
+    ),
+    (
+        "framework-lacks-gpu-architecture",
+        "NVIDIA GeForce RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch "
+        "installation.\nRuntimeError: CUDA error: no kernel image is available for execution on the device\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cause", "text"), SAID, ids=[cause for cause, _ in SAID])
+def test_what_people_paste_most_is_known(cause: str, text: str) -> None:
+    assert told(text).findings[0].cause == cause
+
+
+def test_the_compiler_to_install_is_the_kernels_not_the_default_one() -> None:
+    found = told(
+        "   cc1: error: unrecognized command-line option '-fmin-function-alignment=16'\n"
+        "     The kernel was built by: x86_64-linux-gnu-gcc-14 (Debian 14.2.0-8) 14.2.0\n"
+        "     You are using:           cc (Debian 12.2.0-14) 12.2.0\n"
+    )
+    argvs = [command.argv for step in found.findings[0].repair for command in step.commands]
+    assert ("apt-get", "install", "gcc-14") in argvs
+    assert not [argv for argv in argvs if argv[0] in ("dnf", "zypper")]
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("libnvidia-gl-550 : Depends: x (= 550.120-0ubuntu0.22.04.1)", "ubuntu"),
+        ("E: Sub-process /usr/bin/dpkg returned an error code (1)", "debian"),
+        ("requires kmod-nvidia-570.86.15-1.el9.x86_64", "rhel"),
+        ("localhost:~ # zypper install nvidia-open", "suse"),
+        ("docker run --rm --gpus all nvidia/cuda:12.4.1-base-ubuntu22.04 nvidia-smi", ""),
+        ("a-1.el9.x86_64 b-0ubuntu1", ""),
+        ("NVRM: Xid (PCI:0000:3b:00): 79", ""),
+    ],
+)
+def test_the_system_is_read_from_the_text(text: str, family: str) -> None:
+    assert family_in(text.encode()) == family

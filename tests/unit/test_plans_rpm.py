@@ -155,8 +155,12 @@ def faults(case: PlanCase, plan: Plan, catalogue: Catalogue) -> list[str]:
             for bad in ("--nogpgcheck", "--no-gpg-check", "--force", "--nodeps", "--allowerasing")
             if bad in argv
         ]
-        if argv[0] in ("yum", "rpm") and argv[:2] != ("rpm", "--import"):
+        forgets = argv[:3] == ("rpm", "-e", "--allmatches") and argv[3].startswith("gpg-pubkey-")
+        if argv[0] in ("yum", "rpm") and argv[:2] != ("rpm", "--import") and not forgets:
             found.append(f"{step.id}: {line}")
+        by_address = argv[0] == "dnf" and any(word.startswith("https://") for word in argv)
+        if by_address and "--setopt=localpkg_gpgcheck=1" not in argv:
+            found.append(f"{step.id}: a package by its address without a look at its signature")
         if argv[0] == ("dnf" if zypper else "zypper"):
             found.append(f"{step.id}: the other distribution's manager: {line}")
         if case.os.startswith("fedora") and "module" in argv:

@@ -451,7 +451,6 @@ def test_a_system_by_flag_that_is_not_known_is_explained() -> None:
         (Answers(scenario="long-term"), "--scenario", "long-term-stable"),
         (Answers(gpus=("h10",)), "--gpu", "h100"),
         (Answers(gpus=("8086:1234",)), "--gpu", "10de:XXXX"),
-        (Answers(framework="vlm"), "--framework", "vllm"),
         (Answers(os="debain:13"), "--os", "debian:13"),
         (Answers(os="debian"), "--os", "debian:13"),
         (Answers(flavour="closed"), "--flavour", "proprietary"),

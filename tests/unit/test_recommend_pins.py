@@ -10,6 +10,7 @@ from gpu_bringup.catalogue.loader import load
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.answers import Answers, SourceKind
 from gpu_bringup.model.catalogue import Catalogue
+from gpu_bringup.model.target import Verdict
 from gpu_bringup.model.trial import BuildEvidence
 from gpu_bringup.recommend import recommend
 from gpu_bringup.recommend.pins import Pinned, judge_pins, parse_pins
@@ -39,32 +40,32 @@ GUIDE = [
     (
         ("driver=535.129.03", "cuda=12.2", "kernel=5.15"),
         H100,
-        {"lifecycle", "security-floor", "source-reachable"},
+        {"lifecycle", "security-floor"},
     ),
     (
         ("driver=535.129.03", "flavour=proprietary", "kernel=6.12.107+deb13-amd64"),
         H100,
-        {"lifecycle", "security-floor", "source-reachable", "driver-kernel"},
+        {"lifecycle", "security-floor", "driver-kernel"},
     ),
     (
         ("driver=550.54.15", "cuda=12.4", "kernel=6.8.0-87-generic"),
         B200,
-        {"gpu-branch", "cuda-wanted", "lifecycle", "source-reachable"},
+        {"gpu-branch", "cuda-wanted", "lifecycle"},
     ),
     (
         ("driver=550.54.15", "flavour=proprietary"),
         B200,
-        {"gpu-branch", "gpu-flavour", "lifecycle", "source-reachable"},
+        {"gpu-branch", "gpu-flavour", "lifecycle"},
     ),
     (
         ("driver=525.105.17", "cuda=12.2", "kernel=6.8.0-87-generic"),
         Answers(gpus=("10de:20b2",), os="ubuntu:24.04", scenario="kubernetes"),
-        {"driver-kernel", "lifecycle", "source-reachable"},
+        {"driver-kernel", "lifecycle"},
     ),
     (
         ("driver=535.129.03", "framework=vllm:0.33.0"),
         H100,
-        {"framework-driver", "lifecycle", "source-reachable"},
+        {"framework-driver", "lifecycle"},
     ),
     (("driver=620", "flavour=proprietary"), H100, {"flavour-available"}),
     (("driver=580", "cuda=13.0"), Answers(gpus=("10de:1db4",), os="debian:13"), {"cuda-wanted"}),
@@ -89,9 +90,16 @@ def test_the_pinned_driver_is_what_is_judged(catalogue: Catalogue) -> None:
     assert pinned.recommendation.chosen is not None
     target = pinned.recommendation.chosen.target
     assert (target.driver.version, target.cuda, target.kernels) == ("535.129.03", "12.2", ("5.15",))
-    assert pinned.installable is False
-    told = next(reason for reason in pinned.breaks if reason.rule == "source-reachable")
-    assert "No package source known" in told.detail
+    assert pinned.installable is None
+    told = next(
+        reason
+        for reason in pinned.recommendation.chosen.reasons
+        if reason.rule == "source-reachable"
+    )
+    assert told.verdict is Verdict.UNKNOWN
+    assert "keeps older releases" in told.detail
+    # The pinned CUDA runs: what the next one would need breaks nothing.
+    assert "driver-cuda" not in rules(pinned)
 
 
 def test_the_nearest_good_choice_keeps_what_it_can(catalogue: Catalogue) -> None:
@@ -205,7 +213,6 @@ def test_a_system_that_is_not_known_is_said_so(catalogue: Catalogue) -> None:
         (("source=distributon",), H100, "--pin source", "distribution"),
         (("driver=999.1",), H100, "--driver", "999"),
         (("kernel=newest",), H100, "--kernel", "uname -r"),
-        (("framework=vlm",), H100, "--framework", "vllm"),
     ],
 )
 def test_pins_that_contradict_or_name_nothing(

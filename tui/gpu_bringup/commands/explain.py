@@ -98,7 +98,7 @@ def print_explanation(found: Explanation) -> None:
         )
         return
     for place, finding in enumerate(found.findings[:_TOLD], 1):
-        _print(place, finding)
+        _print(place, finding, {item.cause for item in found.findings[: place - 1]})
     more = found.findings[_TOLD:]
     if more:
         show("Less likely (--json tells all of it):")
@@ -106,15 +106,17 @@ def print_explanation(found: Explanation) -> None:
             show(wrap(f"{round(finding.confidence * 100)} %  {finding.title}", 3))
 
 
-def _print(place: int, finding: Finding) -> None:
+def _print(place: int, finding: Finding, before: set[str]) -> None:
     """One finding: the cause first, then what speaks for it, what would decide, and the mend."""
     share = f"{round(finding.confidence * 100)} %"
     show(paint(wrap(f"{place}. {finding.title}"), "bold"))
     show(paint(f"   {share} sure, layer: {finding.rung}, {finding.cause}", "dim"))
     if finding.consequence_of:
-        show(wrap(f"Probably a consequence of {finding.consequence_of}.", 3))
+        # Where that cause is the less likely one, the two are rivals: nothing is probable then.
+        words = "Probably" if finding.consequence_of in before else "Unless it is"
+        show(wrap(f"{words} a consequence of {finding.consequence_of}.", 3))
     show(wrap(finding.summary, 3))
-    room = max(40, columns() - 14)
+    room = max(40, columns() - 16)
     for number, text in finding.lines[:_LINES]:
         show(paint(f"   line {number:>6} ", "dim") + _short(text, room))
     for words in finding.decoded:

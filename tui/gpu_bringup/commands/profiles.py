@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     as_json = bool(getattr(arguments, "json", False))
     name: str | None = getattr(arguments, "name", None)
     extra: Path | None = getattr(arguments, "profiles", None)
-    wanted: list[str] = getattr(arguments, "entry", None) or []
+    given: str | list[str] | None = getattr(arguments, "entry", None)
+    wanted = [given] if isinstance(given, str) else list(given or ())
     if as_json and len(wanted) > 1:
         raise InputError(
             "--json gives one document: name one entry",
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "validate":
         return _validate(examine(Path(name)) if name else survey(extra), name, as_json)
     if arguments.action == "show" and name in failure_text.WORDS:
-        return max(failure_text.show_failures(each, extra, as_json) for each in (wanted or [None]))
+        each_of: list[str | None] = [*wanted] or [None]
+        return max(failure_text.show_failures(each, extra, as_json) for each in each_of)
     found = survey(extra)
     if arguments.action == "list":
         _list(found, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,7 @@ def _print(asked: Asked, report: LadderReport, recovery: Recovery) -> None:
         if way.id != MEND:
             for step in way.plan.steps:
                 for command in step.commands:
-                    show(f"     # {' '.join(command.argv)}")
+                    show(f"     # {shlex.join(command.argv)}")
         for text in way.plan.blocked:
             show(wrap(f"By hand: {text}", 5))
     for title, reason in recovery.not_here:
@@ -245,7 +246,7 @@ def _confirm(plan: Plan, yes: bool) -> None:
     for number, step in enumerate(plan.steps, 1):
         say(f"  {number}. {step.title}")
         for command in step.commands:
-            say(f"     # {' '.join(command.argv)}")
+            say(f"     # {shlex.join(command.argv)}")
         for write in step.writes:
             say(f"     writes {write.path}")
         if step.risk:

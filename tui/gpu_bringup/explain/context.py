@@ -18,6 +18,22 @@ _FAMILIES = (
     ("rhel", r"rhel|red ?hat|rocky|alma|centos|oracle|scientific"),
     ("suse", r"suse|sles|\bsle\b|leap|tumbleweed"),
 )
+_TRACES = (
+    (
+        "ubuntu",
+        rb"\dubuntu\d|Ubuntu|/ubuntu\d{4}/|ubuntu-drivers|-\d+-(?:generic|aws|azure|gcp|oracle)\b",
+    ),
+    ("amazon", rb"\.amzn\d|Amazon Linux"),
+    ("fedora", rb"\.fc\d\d\b|Fedora"),
+    ("rhel", rb"\.el\d+(?:_\d+)?\b|rhel\d|Red Hat|Rocky|AlmaLinux|CentOS"),
+    ("suse", rb"zypper|SUSE|\.sles\d|kernel-default|\d-default\b|kmp-default"),
+    (
+        "debian",
+        rb"[+~]deb\d+|Debian|Proxmox|-pve\b|(?m:^|[/ ])dpkg\b|apt-get|linux-image-\S+-amd64",
+    ),
+    ("rhel", rb"(?m:^|[ #])(?:dnf|yum) |modular filtering"),
+)
+"""What a text says of the system it comes from; names that only one family has stand first."""
 _CONDITION = re.compile(r"^(?P<key>[a-z-]+)(?P<op>!=|>=|<=|=|<|>|~)(?P<value>.+)$")
 _YES = ("on", "enabled", "yes", "true", "1")
 _NO = ("off", "disabled", "no", "false", "0")
@@ -66,6 +82,16 @@ def parse(items: list[str]) -> Context:
         gpu=values.get("gpu", ""),
         secure_boot=True if secure in _YES else False if secure in _NO else None,
     )
+
+
+def family_in(text: bytes | bytearray) -> str:
+    """The family of the system that a text comes from; empty: nothing tells, or two families do."""
+    exact = {name for name, pattern in _TRACES[:5] if re.search(pattern, text)}
+    if exact:
+        # A package of one family named in passing on another one: nobody can tell by this alone.
+        return exact.pop() if len(exact) == 1 else ""
+    loose = {name for name, pattern in _TRACES[5:] if re.search(pattern, text)}
+    return loose.pop() if len(loose) == 1 else ""
 
 
 def holds(condition: str, context: Context) -> bool | None:

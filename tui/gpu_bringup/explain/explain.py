@@ -58,8 +58,9 @@ def explain(
     left_out = _OF_NVIDIA if module else ()
     hits = [hit for hit in scanner.hits.values() if hit.rule.failure not in left_out]
     suspects = rank(hits, failures, context)
+    family = context.family or family_in(reading.head)
     return Explanation(
-        tuple(_finding(suspect, context) for suspect in suspects),
+        tuple(_finding(suspect, context, family) for suspect in suspects),
         reading.lines,
         reading.bytes,
         tuple(notes),
@@ -81,7 +82,7 @@ def _other_module(head: bytearray) -> str:
     return "" if name.startswith("nvidia") else name
 
 
-def _finding(suspect: Suspect, context: Context) -> Finding:
+def _finding(suspect: Suspect, context: Context, family: str) -> Finding:
     failure = suspect.failure
     values = values_of(suspect.groups, context)
     lines = dict(line for hit in suspect.hits for line in hit.lines)
@@ -99,7 +100,7 @@ def _finding(suspect: Suspect, context: Context) -> Finding:
         fetch=(fill(failure.fetch, values),) if failure.fetch else (),
         confirm=tuple(fill(argv, values) for argv in failure.confirm),
         quick=failure.quick,
-        repair=steps(failure, values, context.family),
+        repair=steps(failure, values, family),
         prevention=failure.prevention,
         sources=failure.sources,
         consequence_of=suspect.consequence_of,

@@ -77,7 +77,7 @@ def recommend_for(subject: Subject, prepare_only: bool = False) -> Recommendatio
         subject.scenario.id,
         first.assessment,
         tuple((item.assessment, why_not(first, item)) for item in judged[1:]),
-        notes=notes_of(subject, first),
+        notes=notes_of(subject, first, judged[1:]),
     )
 
 

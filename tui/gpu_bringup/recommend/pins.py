@@ -215,7 +215,7 @@ def judge_pins(
         answers.scenario,
         best.assessment,
         others,
-        refusal=() if sound else broken,
+        refusal=() if sound else broken or _no_source(best),
         notes=notes,
     )
     good, given_up = (None, ()) if sound else _nearest(facts, answers, pins, subject)
@@ -247,6 +247,10 @@ def _told_source(item: Judged, pins: dict[str, str]) -> Judged:
 def _broken(item: Judged) -> tuple[Reason, ...]:
     found = [r for r in item.assessment.reasons if r.verdict is Verdict.VIOLATED]
     return tuple(sorted(found, key=lambda reason: not reason.blocking))
+
+
+def _no_source(item: Judged) -> tuple[Reason, ...]:
+    return tuple(r for r in item.assessment.reasons if r.rule == NOT_BY_PACKAGES)
 
 
 _AGE = frozenset({"lifecycle", "branch-type", "security-floor", "gpu-cuda", "cuda-wanted"})

@@ -10,7 +10,7 @@ from gpu_bringup.model.target import Assessment, Reason, Verdict
 from gpu_bringup.recommend.judging import Judged, judge
 from gpu_bringup.rules.gpu import conflict
 from gpu_bringup.rules.kernel import PREDICTIONS
-from gpu_bringup.rules.score import COMPONENTS, first_difference
+from gpu_bringup.rules.score import COMPONENTS, first_difference, keyed
 from gpu_bringup.rules.subject import Subject, month, violated
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def refusal_of(subject: Subject, judged: Sequence[Judged]) -> tuple[Reason, ...]
     return tuple(ordered)
 
 
-def notes_of(subject: Subject, first: Judged) -> tuple[str, ...]:
-    """What an operator must be told loudly about the choice."""
+def notes_of(subject: Subject, first: Judged, others: Sequence[Judged] = ()) -> tuple[str, ...]:
+    """What an operator must be told loudly about the choice; ``others``: the candidates behind it."""
     notes = [
         reason.detail
         for reason in first.assessment.reasons
@@ -122,10 +122,36 @@ def notes_of(subject: Subject, first: Judged) -> tuple[str, ...]:
         or (reason.verdict is Verdict.UNKNOWN and reason.rule in (*PREDICTIONS, *_LOUD))
     ]
     notes += subject.notes
-    better = _elsewhere(subject, first)
-    if better:
-        notes.append(better)
+    notes += [text for text in (_elsewhere(subject, first), _behind_a_key(subject, first, others)) if text]
     return tuple(dict.fromkeys(notes))
+
+
+def _behind_a_key(subject: Subject, first: Judged, others: Sequence[Judged]) -> str:
+    """Words for a branch with more support that only lacks the fingerprint of its repository's key."""
+    least = first.assessment.score[_SUPPORT]
+    best = next(
+        (
+            item
+            for item in others
+            if item.tier == 2
+            and item.assessment.score[_SUPPORT] > least
+            and not keyed(subject, item.candidate)
+        ),
+        None,
+    )
+    if best is None or least >= 3:
+        return ""
+    found, branch = best.candidate, best.candidate.branch
+    end = branch.end_of_support if branch is not None else None
+    until = f", supported until {month(end)}" if end is not None else ""
+    key = subject.catalogue.repositories[found.package.repository]
+    return (
+        f"{found.version} (R{found.package.branch}{until}) would fit {subject.scenario.id} better. It is not "
+        f"the first choice because the key of its repository, {key.key_uri.rpartition('/')[2]}, is not known "
+        "to this program by its whole fingerprint, so that nothing could check it. To take it: get the "
+        "fingerprint from NVIDIA over a way that you trust and write it into an entry with the id "
+        f'"{key.id}" in /etc/gpu-bringup/profiles; or set that repository up yourself first.'
+    )
 
 
 def _elsewhere(subject: Subject, first: Judged) -> str:

@@ -238,8 +238,27 @@ def test_a_patched_package_is_told_from_nvidias_own_release(catalogue: Catalogue
     assert "470.256.02-10" in bare["detail"]
     named = assess(catalogue, "470.256.02-10", kernel, CLOSED)
     assert (named["verdict"], named["basis"]) == ("builds", "measured")
+    # Debian 13 itself has no such package: which one is meant isn't known.
     meant = assess(catalogue, "470.256.02", kernel, CLOSED, os="debian:13")
-    assert (meant["verdict"], meant["basis"]) == ("builds", "measured")
+    assert meant["verdict"] == "unknown"
+
+
+def test_a_package_version_that_is_not_on_record_is_unknown(catalogue: Catalogue) -> None:
+    """Its patches may be just for that kernel: NVIDIA's own release fails there."""
+    plain = assess(catalogue, "525.147.05", "6.1.0-18-amd64", CLOSED)
+    assert plain["verdict"] == "fails"
+    revised = assess(catalogue, "525.147.05-7~deb12u1", "6.1.0-18-amd64", CLOSED)
+    assert revised["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "kernel", ["6.17.9-76061709-generic", "6.14.8-2-pve", "6.17.1-x64v3-xanmod1", "6.17.5-cachyos1"]
+)
+def test_a_kernel_with_patches_of_its_own_is_never_said_to_take_a_driver(
+    catalogue: Catalogue, kernel: str
+) -> None:
+    assert assess(catalogue, "580.119.02", kernel, OPEN)["verdict"] == "unknown"
+    assert assess(catalogue, "550.54.15", kernel, OPEN)["verdict"] == "fails"
 
 
 def test_a_package_that_is_patched_further_is_named(catalogue: Catalogue) -> None:

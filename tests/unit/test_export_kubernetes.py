@@ -272,3 +272,26 @@ def test_the_command_prints_a_dockerfile(capsys: pytest.CaptureFixture[str]) -> 
     record = str(ROOT / "tests/hosts/debian13-fresh.json")
     assert main(["plan", "--format", "container", "--host", record]) == 0
     assert "\nFROM nvidia/cuda:" in capsys.readouterr().out
+
+
+def test_a_frameworks_own_image_comes_first_and_is_the_only_stage() -> None:
+    known = catalogue()
+    vllm = next(f for f in known.frameworks if f.id == "vllm" and f.version == "0.33.0")
+    lines = container_file(target("580.178.04"), known, vllm, "ubuntu:24.04").splitlines()
+    assert [line for line in lines if line.startswith("FROM ")] == ["FROM vllm/vllm-openai:v0.33.0"]
+    assert any(line.startswith("# FROM nvidia/cuda:") and "ubuntu24.04" in line for line in lines)
+    assert not any("docs.rs" in line for line in lines)
+    old = container_file(target("570.195.03"), known, vllm)
+    assert "vllm/vllm-openai" not in old
+
+
+@pytest.mark.parametrize(
+    ("system", "named"),
+    [("ubuntu:22.04", "ubuntu22.04"), ("rocky:9.6", "ubi9"), ("arch:1", "ubuntu")],
+)
+def test_the_base_image_is_of_the_hosts_release_where_a_tag_is_known(
+    system: str, named: str
+) -> None:
+    text = container_file(target("580.178.04"), catalogue(), system=system)
+    (line,) = [item for item in text.splitlines() if item.startswith("FROM ")]
+    assert named in line

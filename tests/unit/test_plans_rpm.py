@@ -339,6 +339,7 @@ def changed(plan: Plan, old: str, new: str) -> Plan:
         (f"kernel-devel-matched-{EL9}", "kernel-devel-matched", "isn't of"),
         ("dnf", "yum", "yum"),
         ("gpgcheck=1", "gpgcheck=0", "unsigned"),
+        ("--setopt=localpkg_gpgcheck=1", "--quiet", "without a look at its signature"),
         ("--setopt=install_weak_deps=False", "--nogpgcheck", "--nogpgcheck"),
         ("580-open", "580-dkms", "module stream"),
         ("repos/rhel9/x86_64", "repos/rhel9/sbsa", "another system"),

@@ -34,6 +34,7 @@ _VERBS = {
     Verdict.VIOLATED: "fail",
     Verdict.UNKNOWN: "are another matter, and not known",
 }
+_FORETOLD = ("documented", "inferred")
 _BASES = {"host": "measured"}
 
 
@@ -140,7 +141,29 @@ def _judged(
     else:
         package = _package(release, driver, flavour)
     packaged = package is None and release is not None and release.family == "debian"
-    return judge(catalogue, Module(driver, flavour, package, packaged), kernel, evidence)
+    found = judge(catalogue, Module(driver, flavour, package, packaged), kernel, evidence)
+    head = found[0]
+    foretold = head.verdict is Verdict.VIOLATED and head.basis in _FORETOLD
+    if revision and foretold and not _on_record(catalogue, revision):
+        detail = (
+            f"Of NVIDIA's own release: {head.detail} What {revision} carries in patches of the "
+            "distribution's isn't on record: only a build shows."
+        )
+        return (Finding("driver-kernel", Verdict.UNKNOWN, "none", detail, head.sources), *found)
+    return found
+
+
+def _on_record(catalogue: Catalogue, revision: str) -> bool:
+    """Is anything known of exactly this package version?"""
+    return (
+        any(row.package == revision for row in catalogue.package_limits)
+        or any(revision in row.package.replace("=", " ").split() for row in catalogue.builds)
+        or any(
+            package.package_version == revision
+            for release in catalogue.distributions
+            for package in release.drivers
+        )
+    )
 
 
 def _package(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from gpu_bringup.explain.context import Context
+from gpu_bringup.explain.context import Context, family_in
 from gpu_bringup.explain.finding import Explanation, Finding
 from gpu_bringup.explain.rank import Suspect, rank
 from gpu_bringup.explain.repair import fill, steps, values_of

@@ -147,7 +147,9 @@ def _persistent(ctx: Context) -> bool:
     """Does NVML say that persistence mode is on for every GPU?"""
     nvml = ctx.facts.nvml
     return (
-        isinstance(nvml, NvmlFacts) and bool(nvml.gpus) and all(g.persistence is True for g in nvml.gpus)
+        isinstance(nvml, NvmlFacts)
+        and bool(nvml.gpus)
+        and all(g.persistence is True for g in nvml.gpus)
     )
 
 

@@ -263,6 +263,20 @@ def _prebuilt_risk(metas: tuple[str, ...]) -> str:
     )
 
 
+def _archive_moves(ctx: Context, names: tuple[str, ...]) -> str:
+    """Words where apt takes what its archive has by then; empty where a version is asked for."""
+    target, family = ctx.target, ctx.family
+    if target is None or family is None or family.manager.name != "apt":
+        return ""
+    if target.package.source != "distribution" or any("=" in name for name in names):
+        return ""
+    return (
+        f"The archive keeps the newest release of R{target.driver.branch} only: {target.driver.version} is "
+        "the one on record, a later one may come. What came is held afterwards; where a version has "
+        "to be written down, take it from dpkg -l."
+    )
+
+
 def _install(ctx: Context) -> Step | None:
     target = ctx.target
     if target is None:
@@ -272,6 +286,9 @@ def _install(ctx: Context) -> Step | None:
     certain = target.package.branch_certain
     which = target.driver.version or target.driver.branch if certain else "of the package source"
     names = driver_set(ctx)
+    moves = _archive_moves(ctx, names) if certain else ""
+    if moves:
+        which = f"{which} or newer of R{target.driver.branch}"
     following = ctx.family.followers(target.package) if ctx.family is not None else ()
     step = install_step(
         ctx,
@@ -289,7 +306,7 @@ def _install(ctx: Context) -> Step | None:
             if target.package.route == "dkms"
             else _prebuilt_risk(module_metas(ctx))
         )
-        + ("" if certain else f" {target.package.note}"),
+        + (f" {moves}" if moves else "" if certain else f" {target.package.note}"),
         expect="Download, unpacking, then some minutes of 'Building module' without any output."
         if target.package.route == "dkms"
         else "Download and unpacking; nothing is compiled.",

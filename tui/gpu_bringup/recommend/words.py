@@ -122,7 +122,9 @@ def notes_of(subject: Subject, first: Judged, others: Sequence[Judged] = ()) -> 
         or (reason.verdict is Verdict.UNKNOWN and reason.rule in (*PREDICTIONS, *_LOUD))
     ]
     notes += subject.notes
-    notes += [text for text in (_elsewhere(subject, first), _behind_a_key(subject, first, others)) if text]
+    notes += [
+        text for text in (_elsewhere(subject, first), _behind_a_key(subject, first, others)) if text
+    ]
     return tuple(dict.fromkeys(notes))
 
 

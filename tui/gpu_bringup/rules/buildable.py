@@ -56,7 +56,17 @@ def predict(catalogue: Catalogue, module: Module, kernel: TargetKernel) -> tuple
         # A failure whose error is known tells more than one that is only inferred.
         return order[finding.verdict], not finding.first_error
 
-    return tuple(sorted(rest, key=place))
+    found = tuple(sorted(rest, key=place))
+    if kernel.foreign and found[0].verdict is Verdict.OK:
+        detail = (
+            f"{kernel.label} is a kernel of {kernel.foreign}, with patches of their own: {module.label} "
+            "builds on the upstream kernel of that number; whether it does on this one only a build shows."
+        )
+        return (
+            Finding("driver-kernel", Verdict.UNKNOWN, "none", detail, found[0].sources),
+            *found,
+        )
+    return found
 
 
 def _from_host(
@@ -123,7 +133,9 @@ def _from_catalogue(
     if not fitting:
         return None
     passed = {build.passed for build in fitting}
-    agreed = module.packaged or passed == {False} or predicted.verdict is not Verdict.VIOLATED
+    # What fails with patches fails without; what builds with them need not.
+    agreed = passed == {False} or predicted.verdict is Verdict.OK
+    agreed |= module.packaged and predicted.verdict is not Verdict.VIOLATED
     if len(passed) == 1 and agreed:
         return _told(catalogue, module, fitting)
     # Patched packages build where NVIDIA's own release doesn't: which of them is meant?

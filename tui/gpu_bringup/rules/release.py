@@ -20,6 +20,26 @@ _UBUNTU = re.compile(r"^\d+\.\d+\.0-\d+-(?!.*(?:amd64|arm64|686)).+$")
 # Debian 11 and 12, and Debian 12's kernels backported to 11: an ABI number in the sublevel's place.
 _DEBIAN_ABI = re.compile(r"^(\d+\.\d+)\.0-(?:0\.deb\d+\.)?(\d+)-(?:\w+-)*(?:amd64|arm64|686)")
 
+# Kernels with patch sets of their own, by the mark in their release (pop-os/pop issue 3811: a build
+# that fails on such a kernel and not on the upstream one of that number).
+_FOREIGN = (
+    (re.compile(r"-76\d{6}-"), "Pop!_OS"),
+    (re.compile(r"-pve\b"), "Proxmox VE"),
+    (re.compile(r"zabbly", re.IGNORECASE), "Zabbly"),
+    (re.compile(r"xanmod", re.IGNORECASE), "XanMod"),
+    (re.compile(r"liquorix|[-.]lqx", re.IGNORECASE), "Liquorix"),
+    (re.compile(r"cachyos", re.IGNORECASE), "CachyOS"),
+    (re.compile(r"[-_]tkg", re.IGNORECASE), "linux-tkg"),
+    (re.compile(r"-zen\b", re.IGNORECASE), "Zen"),
+    (re.compile(r"microsoft", re.IGNORECASE), "WSL"),
+    (re.compile(r"-(?:surface|t2|hardened)\b", re.IGNORECASE), "a special build"),
+)
+
+
+def _foreign(release: str) -> str:
+    """Whose patched kernel a release names; empty: none of those known to patch."""
+    return next((name for mark, name in _FOREIGN if mark.search(release)), "")
+
 
 def _by_abi(release: str, abis: tuple[KernelAbi, ...]) -> UpstreamKernel | None:
     """The upstream version behind an ABI number; None: it isn't on record."""
@@ -75,4 +95,5 @@ def target_kernel(
         vendor=vendor,
         realtime=realtime,
         stable_patches="Ubuntu" if ubuntu else "",
+        foreign=_foreign(release),
     )

@@ -78,6 +78,8 @@ class TargetKernel:
     realtime: bool = False
     stable_patches: str = ""
     """Name of a distribution that takes stable patches over without saying so in the release."""
+    foreign: str = ""
+    """Whose kernel it is, where it carries patches that nobody here has looked at; empty: nobody's."""
     compiler: str = ""
     """The command that built it, such as "gcc-12"; empty: not known."""
     compiler_present: bool | None = None

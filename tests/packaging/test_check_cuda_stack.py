@@ -780,11 +780,11 @@ def test_json_is_the_contracts_document(system: System) -> None:
 
 
 def test_json_names_the_lowest_broken_rung_and_only_known_causes(system: System) -> None:
-    from gpu_bringup.ladder.causes import KNOWN
+    from gpu_bringup.failures.titles import titles
 
     used = set(re.findall(r"^\s*(?:.*\) )?broken [a-z]+ ([a-z0-9-]+) ", SCRIPT.read_text(), re.M))
     assert len(used) > 15
-    assert used <= set(KNOWN)
+    assert used <= set(titles())
     FAULTS["no libraries"](system)
     FAULTS["nouveau holds it"](system)
     report = system.report()

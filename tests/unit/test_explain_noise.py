@@ -128,6 +128,13 @@ def test_shell_words_of_a_text_never_reach_a_command() -> None:
 
 SAID = [
     (
+        "suse-unsupported-module",
+        "modprobe: ERROR: module 'nvidia' is unsupported\n"
+        "modprobe: ERROR: Use --allow-unsupported or set allow_unsupported_modules 1 in\n"
+        "modprobe: ERROR: /etc/modprobe.d/10-unsupported-modules.conf\n"
+        "modprobe: ERROR: could not insert 'nvidia': Operation not permitted\n",
+    ),
+    (
         "headers-missing",
         "Building for 6.11.0-26-generic\nModule build for kernel 6.11.0-26-generic was skipped since the\n"
         "kernel headers for this kernel do not seem to be installed.\n",

@@ -79,8 +79,8 @@ def boot_steps(ctx: Context, release: str, *, once: bool) -> tuple[tuple[Step, .
         id="boot-once" if once else "boot-default",
         rung="kernel",
         title=f"Boot {release} {how}",
-        why=f"{release} has a driver that fits, judged by its files. This tells the boot loader, nothing else: no package "
-        "and no module changes.",
+        why=f"{release} has a driver that fits, judged by its files. This tells the boot loader, "
+        "nothing else: no package and no module changes.",
         commands=choice.change.commands,
         writes=choice.change.writes,
         undo=choice.change.undo,

@@ -177,3 +177,11 @@ def test_the_compiler_to_install_is_the_kernels_not_the_default_one() -> None:
 )
 def test_the_system_is_read_from_the_text(text: str, family: str) -> None:
     assert family_in(text.encode()) == family
+
+
+def test_a_missing_driver_library_is_no_riddle() -> None:
+    found = told(
+        "ImportError: libcuda.so.1: cannot open shared object file: No such file or directory"
+    )
+    assert found.findings[0].cause == "driver-libraries-missing"
+    assert found.findings[0].confidence < 0.6

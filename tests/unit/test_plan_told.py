@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from gpu_bringup.engine import load_catalogue
 from unit.plan_goldens import PlanCase, make
 

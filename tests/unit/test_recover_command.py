@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_the_ways_for_people(capsys):
     assert "Root cause: Kernel headers" in text
     assert f"1. Back to service now: boot {OLD} once" in text
     assert "Cost: about 3 min, one reboot" in text and "Risk: " in text
+
+
+def test_a_listed_command_can_be_pasted(capsys):
+    # Unquoted, the menu's ">" would be a redirection: another entry chosen, a stray file written.
+    run("--host", BROKEN)
+    line = next(row for row in capsys.readouterr().out.splitlines() if "# grub-reboot" in row)
+    argv = shlex.split(line.partition("# ")[2])
+    assert len(argv) == 2 and argv[1].endswith(f"with Linux {OLD}") and "'" in line
 
 
 def test_a_healthy_host_has_nothing_to_recover(capsys):

@@ -63,7 +63,7 @@ def test_a_terminal_of_40x10(tmp_path: Path) -> None:
     # Without a screen everything works there, and stays within its columns where words allow it.
     status, text = ended(terminal(tmp_path, "check", *HOST, size=(10, 40)))
     assert status == 1
-    assert "Root cause" in text
+    assert "What sets it up" in text
 
 
 def test_a_terminal_that_does_not_know_its_size(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_terminal_that_does_not_know_its_size(tmp_path: Path) -> None:
     for size in ((0, 0), (1, 1)):
         status, text = ended(terminal(tmp_path, "check", *HOST, size=size))
         assert status == 1
-        assert "Root cause" in text
+        assert "What sets it up" in text
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])

@@ -34,6 +34,7 @@ from gpu_bringup.facts import (
     toolkit,
 )
 from gpu_bringup.facts.ask import all_unknown
+from gpu_bringup.facts.databases import STATUS
 from gpu_bringup.model.facts import (
     ContainerFacts,
     DeviceFacts,
@@ -259,11 +260,19 @@ def _vgpu(found: PlatformFacts, known: Known) -> PlatformFacts:
 
 def _with_method(known: Known) -> PackageFacts:
     found: PackageFacts = known["packages"]
+    traces: method.Traces = known["traces"]
+    lost = traces.forgotten
+    if lost and not found.damage:
+        what = f"{STATUS}: entries are missing whose file lists dpkg has: {', '.join(lost[:4])}"
+        reason = Unknown(f"the package database is damaged: {what}")
+        found = replace(
+            found, damage=what, backups=traces.backups, installed=reason, unmet=reason
+        )
     answered = known["cuda"]
     works = isinstance(answered, CudaFacts) and answered.init == 0
     works = works or (known["nvml"] is not None and not isinstance(known["nvml"], Unknown))
     how, evidence = method.decide(
-        found, known["modules"], known["libraries"], known["traces"], known["os"], works
+        found, known["modules"], known["libraries"], traces, known["os"], works
     )
     return replace(found, method=how, method_evidence=evidence)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import names, text
+from gpu_bringup.facts.dpkg_damage import backups
 from gpu_bringup.model.enums import InstallMethod
+from gpu_bringup.model.facts import Package
 from gpu_bringup.model.unknown import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
         LibraryFacts,
         ModuleFacts,
         OsFacts,
-        Package,
         PackageFacts,
     )
 
@@ -51,6 +52,10 @@ class Traces:
     installer_log: Fact[bool]
     from_nvidia_lists: tuple[str, ...] = ()
     """Installed driver packages whose exact version NVIDIA's package index lists."""
+    forgotten: tuple[str, ...] = ()
+    """Driver packages whose file lists dpkg still has, without an entry in its status file."""
+    backups: tuple[str, ...] = ()
+    """Where there are such: whole older copies of that file."""
 
 
 def driver_packages(packages: tuple[Package, ...]) -> tuple[Package, ...]:
@@ -99,7 +104,23 @@ def observe(host: Host, packages: PackageFacts) -> Traces:
             ):
                 index = text(host, f"{folder}/{name}", limit=64_000_000)
                 found += tuple(item.name for item in drivers if listed(item, index))
-    return Traces(uninstaller, installer_log, tuple(dict.fromkeys(found)))
+    lost: tuple[str, ...] = ()
+    if packages.manager == "apt" and not drivers and isinstance(packages.installed, tuple):
+        lost = _forgotten(host, installed)
+    copies = backups(host) if lost else ()
+    return Traces(uninstaller, installer_log, tuple(dict.fromkeys(found)), lost, copies)
+
+
+def _forgotten(host: Host, known: tuple[Package, ...]) -> tuple[str, ...]:
+    """dpkg drops a package's file list together with its entry: a list alone is a lost entry."""
+    have = {package.name for package in known}
+    listed_names = dict.fromkeys(
+        name.removesuffix(".list").partition(":")[0]
+        for name in names(host, "/var/lib/dpkg/info")
+        if name.endswith(".list")
+    )
+    lost = tuple(Package(name, "") for name in listed_names if name not in have)
+    return tuple(package.name for package in driver_packages(lost))
 
 
 def _by_name(package: Package) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpu_bringup.facts import dpkg, rpm, sources
+from gpu_bringup.facts import databases, dpkg, rpm, sources
 from gpu_bringup.facts.apt_conf import all_values, last_value, parse_apt_conf
-from gpu_bringup.facts.ask import line, names, output, text
+from gpu_bringup.facts.ask import line, names, text
 from gpu_bringup.model.facts import OsFacts, Package, PackageFacts
 from gpu_bringup.model.unknown import Fact, Unknown
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from gpu_bringup.hosts.base import Host
 
-_STATUS = "/var/lib/dpkg/status"
-_UPDATES = "/var/lib/dpkg/updates"
 _MANAGERS = (
     ("apt", ("debian", "ubuntu"), "/usr/bin/apt-get"),
     ("dnf", ("rhel", "fedora", "centos", "amzn", "ol", "rocky", "almalinux"), "/usr/bin/dnf"),
@@ -75,24 +73,6 @@ def _lock_owner(host: Host) -> Fact[str | None]:
     return None
 
 
-def _dpkg_packages(host: Host) -> tuple[Fact[tuple[Package, ...]], Fact[bool]]:
-    """All packages, and whether dpkg was interrupted (its journal holds numbered files)."""
-    listing = host.list_dir(_UPDATES)
-    journal = [name for name in listing if name.isdigit()] if isinstance(listing, tuple) else []
-    interrupted: Fact[bool] = listing if isinstance(listing, Unknown) else bool(journal)
-    status = host.read_text(_STATUS, limit=64_000_000)
-    if isinstance(status, str):
-        updates = tuple(text(host, f"{_UPDATES}/{name}") for name in journal)
-        return dpkg.merge(dpkg.parse_status(status), updates), interrupted
-    answer = host.run(dpkg.QUERY)
-    if isinstance(answer, Unknown):
-        return answer, interrupted
-    # Exit status 1: one of the patterns matched nothing; what the others matched is printed.
-    if answer.exit not in (0, 1):
-        return Unknown(f"dpkg-query failed with exit status {answer.exit}"), interrupted
-    return dpkg.parse_query(answer.output), interrupted
-
-
 def _apt_unattended(host: Host) -> tuple[Fact[bool], Fact[tuple[str, ...]]]:
     folder = "/etc/apt/apt.conf.d"
     listing = host.list_dir(folder)
@@ -129,13 +109,12 @@ def _dnf_unattended(host: Host) -> tuple[Fact[bool], Fact[tuple[str, ...]]]:
 
 
 def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
-    answer = output(host, *rpm.QUERY, timeout=20.0)
+    found, damage = databases.read_rpm(host)
     installed: Fact[tuple[Package, ...]]
     unfinished: Fact[tuple[str, ...]]
-    if isinstance(answer, Unknown):
-        installed = unfinished = answer
+    if isinstance(found, Unknown):
+        installed = unfinished = found
     else:
-        found = rpm.parse_query(answer)
         unfinished = rpm.duplicates(found)
         locks = rpm.parse_versionlock(text(host, "/etc/dnf/plugins/versionlock.list"))
         locks += rpm.parse_zypp_locks(text(host, "/etc/zypp/locks"))
@@ -154,6 +133,7 @@ def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
         repositories=sources.observe(host, manager, os),
         unattended_upgrades=unattended,
         unattended_blacklist=blacklist,
+        damage=damage,
     )
 
 
@@ -164,15 +144,19 @@ def observe(host: Host, os: Fact[OsFacts]) -> PackageFacts:
         return PackageFacts(manager=manager)
     if manager != "apt":
         return _rpm(host, manager, os)
-    packages, interrupted = _dpkg_packages(host)
+    database = databases.read_dpkg(host, _MATTERS.search)
+    packages = database.packages
     unattended, blacklist = _apt_unattended(host)
     return PackageFacts(
         manager=manager,
         installed=packages if isinstance(packages, Unknown) else relevant(packages),
         unfinished=packages if isinstance(packages, Unknown) else dpkg.unfinished(packages),
-        interrupted=interrupted,
+        interrupted=database.interrupted,
         lock_owner=_lock_owner(host),
         repositories=sources.observe(host, manager, os),
         unattended_upgrades=unattended,
         unattended_blacklist=blacklist,
+        damage=database.damage,
+        backups=database.backups,
+        unmet=database.unmet,
     )

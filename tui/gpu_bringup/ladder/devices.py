@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.loaded import can_run
+from gpu_bringup.ladder.module import to_come
 from gpu_bringup.ladder.steps import systemctl
 from gpu_bringup.ladder.view import (
     base_name,
@@ -124,11 +125,16 @@ def check(ctx: Context) -> RungResult:
     return say.ok(f"{plural(count, 'GPU node')}, nvidiactl and nvidia-uvm in /dev", *notes)
 
 
+def _coming(ctx: Context) -> tuple[str, ...]:
+    """Packages of the driver that an earlier step of the plan brings."""
+    return driver_set(ctx) if to_come(ctx) else ()
+
+
 def _persistence_unit(ctx: Context) -> str:
     """The daemon's unit where its package is, or will be, installed; empty otherwise."""
     if ctx.family is None:
         return ""
-    names = [*packages(ctx.facts), *(base_name(name) for name in driver_set(ctx))]
+    names = [*packages(ctx.facts), *(base_name(name) for name in _coming(ctx))]
     there = any(_DAEMON.search(name) for name in names)
     return ctx.family.services().get("persistenced", "") if there else ""
 
@@ -192,7 +198,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     have = () if isinstance(nodes, Unknown) else nodes
     wanted = ("nvidiactl", "nvidia-uvm", *(f"nvidia{index}" for index in range(expected)))
     if any(name not in have for name in wanted):
-        known = {*packages(ctx.facts), *(base_name(name) for name in driver_set(ctx))}
+        known = {*packages(ctx.facts), *(base_name(name) for name in _coming(ctx))}
         tool = () if "nvidia-modprobe" in known else ("nvidia-modprobe",)
         install = (ctx.family.manager.install(tool),) if tool else ()
         make = tuple(

@@ -126,12 +126,16 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         return ()
     names: list[str] = []
     emptied: list[str] = []
+    lacking: list[str] = []
     for release, kernel in ctx.kernels():
-        complete = kernel is not None and kernel.headers.state is HeadersState.COMPLETE
-        if not complete and must_have(ctx, release):
-            gone = _emptied(ctx, release)
-            emptied += gone
-            names += () if gone else ctx.family.header_packages(release)
+        state = kernel.headers.state if kernel is not None else Unknown("kernel not known")
+        if state is not HeadersState.COMPLETE and must_have(ctx, release):
+            here = _emptied(ctx, release)
+            # What nobody looked at is not gone: where the database has it, it stays as it is.
+            emptied += () if isinstance(state, Unknown) else here
+            own = () if here else ctx.family.header_packages(release)
+            lacking += [release] if own else []
+            names += own
         names += wanting(ctx, header_metas(ctx, release))
     again = None
     if emptied:
@@ -150,7 +154,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         ctx,
         "headers",
         "headers",
-        f"Install the headers of {listed(ctx.releases)}",
+        f"Install the headers of {listed(lacking or ctx.releases)}",
         "The driver's modules are compiled here, against the exact build tree of each kernel. The "
         "meta package brings the headers along with every later kernel, so that the next kernel "
         "update finds them.",

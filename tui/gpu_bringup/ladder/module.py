@@ -252,6 +252,24 @@ def _driver_incomplete(ctx: Context) -> tuple[str, ...]:
     return tuple(lacking)
 
 
+def to_come(ctx: Context) -> tuple[str, ...]:
+    """Packages of the target that the plan must install; none where its driver is here and works as one.
+
+    What a complete set would have besides (a tool, a further library) is no reason to touch a driver
+    whose module package and libraries are the target's.
+    """
+    lacking = _driver_incomplete(ctx)
+    target = ctx.target
+    if not lacking or target is None or not target.driver.version:
+        return lacking
+    owners = {
+        target.package.kernel_package.replace("{kernel}", release) for release in ctx.releases
+    }
+    bases = {base_name(name) for name in lacking}
+    whole = library_version(ctx.facts) == target.driver.version
+    return () if owners and whole and not owners & bases else lacking
+
+
 def _prebuilt_risk(metas: tuple[str, ...]) -> str:
     """What ready-made modules may do besides; ``metas``: what lets them follow the kernel."""
     if not metas:
@@ -425,7 +443,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     if ctx.family is None or ctx.outside_driver:
         return ()
     steps: list[Step | None] = []
-    fresh = bool(_driver_incomplete(ctx))
+    fresh = bool(to_come(ctx))
     if route(ctx) == "dkms":
         steps.append(key_step(ctx))
     if fresh:

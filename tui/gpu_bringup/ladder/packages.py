@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.families.local import use_folder
 from gpu_bringup.families.repository import NVLSM, STAGE
+from gpu_bringup.ladder import database
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.failed_build import build_cause, removal_step
@@ -158,6 +159,8 @@ def local_step(ctx: Context) -> Step | None:
 
 def by_hand(ctx: Context) -> tuple[str, ...]:
     """What a person must see to before the steps, because the package sources weren't seen."""
+    if ctx.facts.packages.damage:
+        return database.by_hand(ctx)
     if is_local(ctx) and ctx.family is not None and needs_module(ctx):
         return (
             "The folder must hold every package of these steps with what they depend on: `gpu-bringup plan "
@@ -193,7 +196,9 @@ def held_in_the_way(ctx: Context) -> tuple[str, ...]:
 
 def _health(ctx: Context) -> list[Cause]:
     facts = ctx.facts.packages
-    causes: list[Cause] = []
+    causes: list[Cause] = database.damage_causes(ctx)
+    if causes:
+        return causes
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
     failed = build_cause(ctx)
     if failed is not None:
@@ -203,6 +208,8 @@ def _health(ctx: Context) -> list[Cause]:
         causes.append(
             cause("dpkg-interrupted", 0.95, ev("package database", f"not configured: {text}"))
         )
+    else:
+        causes += database.unmet_causes(ctx)
     if facts.method is InstallMethod.MIXED or (
         facts.method is InstallMethod.RUNFILE and ctx.target is not None
     ):
@@ -248,8 +255,11 @@ def _source(ctx: Context) -> list[Cause]:
 
 
 _WORDS = {
+    database.DAMAGED: database.WORDS,
     "dpkg-interrupted": "an earlier installation was interrupted: the package database is half "
     "configured, and nothing else can be installed before it is finished",
+    "unmet-dependencies": "an installed package lacks a package that it needs: apt refuses every "
+    "other change until that is whole again",
     "mixed-runfile-and-packages": "the .run installer and packages are both at work here; each "
     "overwrites the other's files",
     "held-or-broken-packages": "packages that would have to change are held",
@@ -280,7 +290,8 @@ def check(ctx: Context) -> RungResult:
             f"{facts.lock_owner} is at work on the package database: wait until it has finished, "
             "then look again"
         )
-    causes = _health(ctx) + _source(ctx)
+    health = _health(ctx)
+    causes = health if facts.damage else health + _source(ctx)
     if causes:
         first = max(causes, key=lambda item: item.confidence)
         return say.broken(_WORDS[first.cause], causes)
@@ -323,9 +334,14 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     family, facts = ctx.family, ctx.facts.packages
     if family is None or ctx.outside_driver:
         return ()
+    if facts.damage:
+        restore = database.restore_step(ctx)
+        return (restore,) if restore is not None else ()
     steps: list[Step | None] = []
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
     steps.append(removal_step(ctx))
+    if steps[0] is None and not unfinished and facts.interrupted is not True:
+        steps.append(database.unmet_step(ctx))
     if (unfinished or facts.interrupted is True) and steps[0] is None:
         steps.append(
             Step(

@@ -13,7 +13,7 @@ from gpu_bringup.model.versions import branch_of, driver_key
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
-    from gpu_bringup.model.facts import Package
+    from gpu_bringup.model.facts import Facts, Package
     from gpu_bringup.model.ladder import Cause
 
 _CORE = re.compile(
@@ -33,6 +33,15 @@ def core(ctx: Context) -> dict[str, Package]:
         for name, package in packages(ctx.facts).items()
         if _CORE.match(name) and not _OTHER.search(name) and upstream_version(package.version)
     }
+
+
+def core_versions(facts: Facts) -> frozenset[str]:
+    """Driver versions of the installed packages of the driver proper; more than one: they are mixed."""
+    return frozenset(
+        upstream_version(package.version)
+        for name, package in packages(facts).items()
+        if _CORE.match(name) and not _OTHER.search(name) and upstream_version(package.version)
+    )
 
 
 def kept_version(ctx: Context) -> str:

@@ -266,6 +266,12 @@ class PackageFacts:
     unattended_blacklist: Fact[tuple[str, ...]] = _NOT_LOOKED
     method: Fact[InstallMethod] = _NOT_LOOKED
     method_evidence: tuple[str, ...] = ()
+    damage: str = ""
+    """What is wrong with the package database itself ("FILE:LINE: words"); empty: it is whole."""
+    backups: tuple[str, ...] = ()
+    """Older copies of a damaged database that are whole, newest first."""
+    unmet: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """"NAME needs DEPENDENCY" for installed packages that matter and lack one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class Target:
     """The kernel isn't the running one (image, chroot): what runs is seen at its first boot."""
     source_kind: str = "distribution"
     local_packages: str = ""
+    instead: str = ""
+    """Why this driver takes the place of the installed one, in a sentence; empty: it doesn't."""
 
     def on(self, kernels: tuple[str, ...], prepare_only: bool) -> Target:
         """The same for these kernels. ``dataclasses.replace`` takes twice the time, which counts where

@@ -177,10 +177,25 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("-o", "--output", type=_path, metavar="FILE", help="write to this file")
     apply = add("apply", "take the steps (the same engine as the wizard, no screen)", as_json, wish)
     apply.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    apply.add_argument(
+        "--resume", nargs="?", const="", metavar="RUN",
+        help="go on with a run that broke off, failed or waited for a reboot (default: the newest); "
+        "shows one that is under way",
+    )  # fmt: skip
+    apply.add_argument(
+        "--without-old-packages",
+        action="store_true",
+        help="don't keep the packages that are replaced: undo then needs an archive that has them",
+    )
     undo = add("undo", "take back what a run changed", as_json)
     undo.add_argument("run", nargs="?", metavar="RUN", help="run to take back (default: the last)")
     undo.add_argument("--list", action="store_true", help="list the runs of this host")
     undo.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    undo.add_argument("--dry-run", action="store_true", help="only show what would be taken back")
+    undo.add_argument("--step", action="store_true", help="ask before each step, stop at a no")
+    undo.add_argument(
+        "--root", type=_path, metavar="DIR", help="from a rescue system: the server mounted there"
+    )
     recover = add(
         "recover", "the ways on from a broken server: back to service, mend, later", as_json, wish
     )

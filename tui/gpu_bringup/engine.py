@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gpu_bringup.recommend.table import Table
     from gpu_bringup.run.follow import Follower
     from gpu_bringup.run.history import RunInfo
+    from gpu_bringup.run.store import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,11 @@ def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Re
     recommendation = choose(facts, answers, catalogue, remembered_builds())
     if facts is None or answers.driver or answers.flavour:
         return recommendation
-    return prefer_installed(recommendation, facts)
+
+    def exact(driver: str) -> Recommendation:
+        return choose(facts, replace(answers, driver=driver), catalogue, remembered_builds())
+
+    return prefer_installed(recommendation, facts, exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +270,10 @@ def situation(
     """Ladder and plan for a recommendation that was made (and perhaps proven) before."""
     from gpu_bringup.facts.deeper import culprit_wanted, with_history
 
+    from gpu_bringup.settled import with_reason
+
     target = recommendation.chosen.target if recommendation.chosen else None
-    ctx = context(host, facts, catalogue, target)
+    ctx = context(host, facts, catalogue, with_reason(target, recommendation, facts))
     report = check(ctx)
     if host is not None and culprit_wanted(report, facts):
         facts = with_history(host, facts)
@@ -385,12 +392,14 @@ def apply(
     prelude: list[dict[str, object]] | None = None,
     mend: Sequence[Command] = (),
     ask: Callable[[str], str | None] | None = None,
+    old_packages: bool = True,
 ) -> Follower:
     """Start a run of the plan in a process of its own and follow it.
 
     ``prelude``: journal events of what was proven before (trial builds). ``mend``: the package
     manager's ``mend()``, kept for a run that is resumed after a crash. ``ask``: gets sudo's password
-    where this process is not root; None: sudo must not need one.
+    where this process is not root; None: sudo must not need one. ``old_packages``: first keep the
+    packages that it replaces or removes, so that undo can bring them back without network.
 
     Raises:
         RunLockedError: another run is under way.
@@ -398,7 +407,51 @@ def apply(
     """
     from gpu_bringup.run.start import start_run
 
-    return start_run(chosen, label=label, prelude=prelude or [], mend=mend, ask=ask)
+    return start_run(
+        chosen, label=label, prelude=prelude or [], mend=mend, ask=ask, old_packages=old_packages
+    )
+
+
+def keeping(host: Host, chosen: Plan) -> Estimate | None:
+    """What keeping the old packages for undo would take; None: there are none, or it can't be told."""
+    from gpu_bringup.paths import state_folder
+    from gpu_bringup.run.store import estimate
+
+    return estimate(host, chosen, state_folder())
+
+
+def irrevocable(chosen: Plan) -> tuple[str, ...]:
+    """What the plan does that no undo can take back: to be told before it is done."""
+    from gpu_bringup.run.store import irrevocable as told
+
+    return told(chosen.steps)
+
+
+def unfinished_run() -> RunInfo | None:
+    """The newest run that ever began, unless it is done: under way, broken off, failed, stopped."""
+    from gpu_bringup.run.start import resumable_run
+
+    return resumable_run()
+
+
+def resume(run_id: str, *, ask: Callable[[str], str | None] | None = None) -> Follower:
+    """Go on with a run after its last finished command; attaches where it is still under way.
+
+    Raises:
+        InputError: there is no such run, its journal can't be read, or its plan no longer fits.
+        RefusedError: it is done, or waits for a reboot that has not been.
+        RunLockedError: another run is under way.
+    """
+    from gpu_bringup.run.start import resume_run
+
+    return resume_run(run_id, ask=ask)
+
+
+def forget_login_note() -> None:
+    """Nothing is left to do: take away the note at login of a run that stopped (root only)."""
+    from gpu_bringup.run.login_note import forget
+
+    forget(open_host())
 
 
 def refuse_beside_another() -> None:
@@ -430,6 +483,35 @@ def undo(run_id: str | None = None) -> Plan:
     from gpu_bringup.run.undo import undo_plan
 
     return undo_plan(find_run(run_id))
+
+
+def run_to_undo(run_id: str | None = None) -> RunInfo | None:
+    """The run to take back: the one named, else the newest that is no undo itself and not undone.
+
+    Raises:
+        InputError: there is no such run, or none at all.
+    """
+    from gpu_bringup.run.history import run_info
+    from gpu_bringup.run.start import find_run
+    from gpu_bringup.run.undo import newest_to_undo
+
+    named = find_run(run_id).name
+    wanted = run_id or newest_to_undo(list_runs())
+    return run_info(find_run(named if run_id else wanted)) if wanted else None
+
+
+def is_undone(run: RunInfo) -> bool:
+    """Was this run taken back wholly?"""
+    from gpu_bringup.run.undo import UNDONE
+
+    return (run.folder / UNDONE).exists()
+
+
+def left_to_undo(plan: Plan) -> Plan:
+    """An undo plan without the steps that are taken back already."""
+    from gpu_bringup.run.undo import left_over
+
+    return left_over(plan, open_host())
 
 
 def installs_driver(plan: Plan) -> bool:

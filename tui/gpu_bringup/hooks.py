@@ -120,7 +120,7 @@ def _rpm_files(host: Host, notes: list[str]) -> list[HookFile]:
     return found
 
 
-def _says_motd(host: Host) -> bool:
+def says_motd(host: Host) -> bool:
     """Does a login run the scripts of update-motd.d (pam_motd, as Debian and Ubuntu set it up)?"""
     if host.exists("/etc/update-motd.d") is not True:
         return False
@@ -145,7 +145,7 @@ def hooks_for(host: Host, check: str) -> Hooks:
     else:
         # Beside apt, dnf and zypper are tools for other file systems than this one.
         files += _rpm_files(host, notes)
-    if _says_motd(host):
+    if says_motd(host):
         files.append(HookFile(MOTD_FILE, 0o755, _MOTD, "at each login"))
     elif host.exists("/etc/profile.d") is True:
         files.append(HookFile(PROFILE_FILE, 0o644, _PROFILE, "at each login"))

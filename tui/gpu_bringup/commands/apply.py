@@ -18,6 +18,8 @@ from gpu_bringup.commands.output import (
     size,
     wrap,
 )
+from gpu_bringup.commands.resume import run as resume
+from gpu_bringup.commands.resume import tell_unfinished
 from gpu_bringup.commands.wish import Asked, look, refuse_absent_kernel
 from gpu_bringup.errors import BringupError, ExitCode, InputError, RefusedError
 from gpu_bringup.run.history import shown_plan
@@ -28,12 +30,16 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Plan, Step
     from gpu_bringup.model.target import Reason, Recommendation
     from gpu_bringup.model.trial import TrialEvent
+    from gpu_bringup.run.store import Estimate
 
 
 def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     """Recommend, prove, plan, confirm, run, look again; ``first``: steps that make room before."""
+    if getattr(arguments, "resume", None) is not None:
+        return resume(arguments)
     if not getattr(arguments, "host", None):
         engine.refuse_beside_another()
+        tell_unfinished()
     asked = look(arguments)
     as_json = bool(getattr(arguments, "json", False))
     if asked.host is None or asked.host.kind != "local":
@@ -58,6 +64,10 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     if situation.plan.empty:
         return _nothing_to_do(situation, as_json)
     plan = replace(situation.plan, steps=(*first, *situation.plan.steps))
+    keeps = not getattr(arguments, "without_old_packages", False)
+    _tell_kept(engine.keeping(asked.host, plan) if keeps else None)
+    for text in engine.irrevocable(plan):
+        say(paint(wrap(f"! Undo can't take this back: {text}"), "yellow"))
     _confirm(plan, bool(getattr(arguments, "yes", False)))
     prelude = [{"event": "trial", **item.to_json()} for item in trials if item.kind != "progress"]
     family = situation.context.family
@@ -67,9 +77,29 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
         prelude=prelude,
         mend=family.manager.mend() if family else (),
         ask=ask_secret,
+        old_packages=keeps,
     )
     state = follow(follower)
     return _finish(asked, situation, state, follower.run_id, as_json)
+
+
+def _tell_kept(kept: Estimate | None) -> None:
+    """Say what is kept for undo first, and refuse where there is no room for it."""
+    if kept is None or not kept.packages:
+        return
+    if kept.too_big:
+        raise RefusedError(
+            f"{kept.packages} old packages are to be kept for undo, {size(kept.bytes)}, and only "
+            f"{size(kept.free)} are free",
+            meaning="Nothing was changed on this server.",
+            hint="Make room below /var/lib/gpu-bringup, or say --without-old-packages: undo then "
+            "brings old versions back only while an archive has them.",
+        )
+    say(f"Kept for undo first: {kept.packages} packages, {size(kept.bytes)} "
+        f"({size(kept.free)} free).")  # fmt: skip
+    for name, version in kept.missing:
+        say(paint(wrap(f"! {name} {version} is in no repository and no cache here any more: undo "
+                       "can't bring that version back."), "yellow"))  # fmt: skip
 
 
 def _worth_proving(situation: engine.Situation) -> bool:
@@ -150,6 +180,7 @@ def _passing(reason: Reason) -> bool:
 
 
 def _nothing_to_do(situation: engine.Situation, as_json: bool) -> int:
+    engine.forget_login_note()
     if as_json:
         print_json(
             {
@@ -239,6 +270,6 @@ def _print_end(after: engine.Situation, state: str, run_id: str) -> None:
             show(wrap(root.summary, 2))
     else:
         show(paint(f"The run ended: {state}.", "red", "bold"))
+        show("  Go on:         gpu-bringup apply --resume; what is done already is not done twice")
         show(f"  Take it back:  gpu-bringup undo {run_id}")
-        show("  Go on:         the same command again; what is done already is not done twice")
     _print_first_boot(after.plan)

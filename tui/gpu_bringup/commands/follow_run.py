@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_bringup.commands.output import answer_to, duration, paint, say
+from gpu_bringup.commands.output import answer_to, duration, paint, say, wrap
 from gpu_bringup.errors import HostError, RefusedError
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ def _ended(event: dict[str, Any]) -> str:
     if event["event"] == "run-lost":
         say(paint(str(event.get("text", "The process of this run is gone.")), "red"))
         return "lost"
-    return str(event.get("state", "failed"))
+    state = str(event.get("state", "failed"))
+    if state not in ("done", "reboot") and event.get("message"):
+        say(paint(wrap(str(event["message"])), "red"))
+    return state
 
 
 def _show(event: dict[str, Any], follower: Follower, tail: _Tail) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PLAN = "plan.json"
 INFO = "run.json"
+MEND = "mend"
+"""Id of the step that finishes an interrupted package transaction; no step of any plan."""
 PRIVATE = "(not shown: only root may read this file)"
 
 
@@ -142,12 +144,53 @@ def interrupted_command(events: Sequence[Event]) -> tuple[str, int] | None:
     return None
 
 
+def unsettled(events: Sequence[Event], plan: Plan) -> tuple[str, int] | None:
+    """(step id, index) of the last package manager's command, where it never ended or failed.
+
+    Such a one may have left packages half installed, which must be mended before anything else. The
+    mending itself (``MEND``) counts as one, as it may have been interrupted too.
+    """
+    managers = {
+        (step.id, index): command.ok_statuses
+        for step in plan.steps
+        for index, command in enumerate(step.commands)
+        if command.package_manager
+    }
+    for event in reversed(events):
+        if event["event"] not in ("command-started", "command-ended"):
+            continue
+        key = (event.get("step", ""), event.get("command", -1))
+        if key[0] == MEND:
+            good: tuple[int, ...] | None = (0,)
+        else:
+            good = managers.get(key)
+        if good is None:
+            continue
+        ended_well = event["event"] == "command-ended" and event.get("status") in good
+        return None if ended_well else key
+    return None
+
+
+def last_process(events: Sequence[Event]) -> Event | None:
+    """The "command-process" event of a command that never ended; None: there is none."""
+    if interrupted_command(events) is None:
+        return None
+    for event in reversed(events):
+        if event["event"] == "command-process":
+            return event
+        if event["event"] == "command-started":
+            return None
+    return None
+
+
 def done_steps(events: Iterable[Event]) -> frozenset[str]:
-    """Ids of the steps that ended well."""
+    """Ids of the plan's steps that ended well."""
     return frozenset(
         event.get("step", "")
         for event in events
-        if event["event"] == "step-ended" and event.get("state") == "done"
+        if event["event"] == "step-ended"
+        and event.get("state") == "done"
+        and event.get("step") != MEND
     )
 
 

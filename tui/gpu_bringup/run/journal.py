@@ -14,6 +14,7 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gpu_bringup import __version__
 from gpu_bringup.errors import HostError, InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "state": str,
     "status": int,
 }
+
+WAY_OUT = (
+    "Without this run: gpu-bringup check shows how the server stands, and gpu-bringup apply makes a "
+    "new plan from what is there; what holds already is not done again."
+)
+"""What an operator can do where a run can't be gone on with."""
 
 _MODE = re.compile(r"[0-7]{1,5}\Z")
 
@@ -74,7 +81,8 @@ def read_events(path: Path) -> list[Event]:
     """All events of a journal; what a crash left half written at its end is ignored.
 
     Raises:
-        InputError: it can't be read, or there is junk between events; names file and line.
+        InputError: it can't be read, there is junk between events, or a newer version wrote it;
+            names file and line.
     """
     try:
         data = path.read_bytes()
@@ -86,9 +94,36 @@ def read_events(path: Path) -> list[Event]:
             "this line is no journal event",
             file=str(path),
             place=f"line {junk}",
-            meaning="The journal was changed by something else than gpu-bringup.",
+            meaning="The journal was changed by something else than gpu-bringup, or the disk lost a "
+            "part of it. What was done after that line is not known, so nothing is done.",
+            hint=WAY_OUT,
         )
+    for number, (event, _) in enumerate(events, 1):
+        if event.get("schema", SCHEMA) != SCHEMA:
+            raise _newer(path, number, event, events[0][0])
     return [event for event, _ in events]
+
+
+def torn_end(path: Path) -> int:
+    """Bytes of a last line that was cut off (a crash, a power cut); 0: the journal ends whole."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return 0
+    whole = _scan(data)[0]
+    return len(data) - (whole[-1][1] if whole else 0)
+
+
+def _newer(path: Path, number: int, event: Event, first: Event) -> InputError:
+    by = first.get("tool_version")
+    return InputError(
+        f"this line has schema {event['schema']}, and gpu-bringup {__version__} reads schema {SCHEMA}",
+        file=str(path),
+        place=f"line {number}",
+        meaning=(f"gpu-bringup {by} wrote it. " if isinstance(by, str) else "")
+        + "This version may misread it, so nothing is done.",
+        hint="Use the version of gpu-bringup that began the run. " + WAY_OUT,
+    )
 
 
 def _scan(data: bytes) -> tuple[list[tuple[Event, int]], int | None]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Plan, Write
 
 FOLDER = "backup"
+LIST = "undo-files"
+"""The kept files for ``undo.sh``: step, mode, owner, copy ("-": there was no file), path a line."""
 
 
 def as_wanted(host: Host, write: Write) -> bool:
@@ -52,8 +54,8 @@ def with_modes(host: Host, plan: Plan) -> Plan:
     return replace(plan, steps=tuple(steps))
 
 
-def keep(host: Host, path: str, folder: Path) -> tuple[str, int]:
-    """Copy the file that is at ``path`` into the run's folder.
+def keep(host: Host, path: str, folder: Path, step: str = "") -> tuple[str, int]:
+    """Copy the file that is at ``path`` into the run's folder, before ``step`` replaces it.
 
     Returns:
         (path of the copy, mode of the file); ("", 0) where there is no file.
@@ -61,9 +63,12 @@ def keep(host: Host, path: str, folder: Path) -> tuple[str, int]:
     Raises:
         HostError: it can't be read or copied. Then it must not be replaced.
     """
+    if "\n" in path:
+        raise HostError(f"{path!r} can't be kept for undo: its name has a line break in it")
     try:
         if host.kind == "local":
             if not Path(path).exists():
+                _note(folder, step, 0, "0:0", "-", path)
                 return "", 0
             content, mode = Path(path).read_bytes(), _mode(Path(path))
         else:
@@ -73,13 +78,29 @@ def keep(host: Host, path: str, folder: Path) -> tuple[str, int]:
             if isinstance(text, Unknown):
                 raise HostError(f"{path} can't be kept for undo: {text.reason}")
             content, mode = text.encode(), 0o644
-        return str(_store(folder / FOLDER, Path(path).name, content)), mode
+        copy = _store(folder / FOLDER, Path(path).name, content)
+        if host.kind == "local":
+            there = Path(path).stat()
+            _note(folder, step, mode, f"{there.st_uid}:{there.st_gid}", copy.name, path)
+        return str(copy), mode
     except OSError as error:
         raise HostError(
             f"{path} can't be kept for undo: {error.strerror}",
             meaning="So it was not replaced.",
             hint="df -h shows whether a disk is full.",
         ) from error
+
+
+def _note(folder: Path, step: str, mode: int, owner: str, copy: str, path: str) -> None:
+    """Add a line to the list that the plain undo script reads."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder / LIST, flags, 0o600)
+    try:
+        line = "\t".join((step, f"{mode:o}", owner, copy, path)) + "\n"
+        os.write(descriptor, line.encode(errors="surrogateescape"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _mode(path: Path) -> int:

@@ -26,7 +26,7 @@ from gpu_bringup.hosts.detached import python_environment, start_detached
 from gpu_bringup.hosts.environment import proxies
 from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.paths import state_folder
-from gpu_bringup.run import history, lock
+from gpu_bringup.run import fits, history, lock, store
 from gpu_bringup.run.journal import NAME, parse_line
 
 if TYPE_CHECKING:
@@ -45,8 +45,11 @@ def make_run(
     prelude: Sequence[Mapping[str, Any]],
     mend: Sequence[Command],
     state: Path,
+    old_packages: bool = True,
 ) -> Path:
     """Make the folder of a new run; returns it.
+
+    ``old_packages``: keep the packages that it replaces or removes, for undo.
 
     Raises:
         RunLockedError: another run is under way.
@@ -59,17 +62,22 @@ def make_run(
         "label": label,
         "tool_version": __version__,
         "owner": int(owner) if owner.isdigit() and os.geteuid() == 0 else os.geteuid(),
+        "host_mark": fits.host_mark(),
         "prelude": [dict(item) for item in prelude],
         "mend": [command.to_json() for command in mend],
     }
     run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = state / "runs" / run_id
+    plan = store.with_store(plan, folder, old_packages=old_packages)
     try:
         for part in (state, state / "runs", folder):
             part.mkdir(mode=0o755, parents=True, exist_ok=part != folder)
         folder.chmod(0o755)
         _write(folder / history.PLAN, json.dumps(plan.to_json(), indent=1), 0o600)
         _write(folder / history.INFO, json.dumps(info, indent=1), 0o644)
+        (folder / store.FOLDER).mkdir(mode=0o700)
+        for path, (text, mode) in store.prepare(folder, plan).items():
+            _write(path, text, mode)
     except OSError as error:
         raise HostError(
             f"The run's folder can't be made: {folder}: {error.strerror}",
@@ -138,7 +146,7 @@ def check_resumable(folder: Path) -> None:
 
     Raises:
         RefusedError: it is done, or waits for a reboot that has not been.
-        InputError: its journal can't be read.
+        InputError: its journal can't be read, or its plan no longer fits this host.
         RunLockedError: another run is under way.
     """
     from gpu_bringup.run.journal import read_events
@@ -150,7 +158,14 @@ def check_resumable(folder: Path) -> None:
             hint="gpu-bringup check shows how this host stands.",
         )
     refuse_beside_another(folder.parent.parent)
-    asked_of = history.rebooted_from(read_events(folder / NAME))
+    events = read_events(folder / NAME)
+    if os.access(folder / history.PLAN, os.R_OK):
+        # Where it may not be read, root asks once more before anything is begun.
+        from gpu_bringup.hosts.local import LocalHost
+
+        plan = history.load_plan(folder)
+        fits.refuse_misfit(LocalHost(), folder, plan, history.load_info(folder), events)
+    asked_of = history.rebooted_from(events)
     if asked_of and asked_of == _boot_id():
         raise RefusedError(
             f"The run {info.run_id} waits for a reboot, and this host has not been rebooted since.",
@@ -196,6 +211,7 @@ def request_text(
     mend: Sequence[Command] = (),
     state: Path | None = None,
     resume: Path | None = None,
+    old_packages: bool = True,
 ) -> str:
     """What ``main`` is asked for, as JSON."""
     return json.dumps(
@@ -206,6 +222,7 @@ def request_text(
             "mend": [command.to_json() for command in mend],
             "state": str(state) if state else None,
             "resume": str(resume) if resume else None,
+            "old_packages": old_packages,
         }
     )
 
@@ -222,6 +239,7 @@ def launch(request: dict[str, Any]) -> tuple[Path, int]:
             prelude=request["prelude"],
             mend=[Command.from_json(item) for item in request["mend"]],
             state=Path(request["state"]) if request["state"] else state_folder(),
+            old_packages=bool(request.get("old_packages", True)),
         )
     return folder, start_worker(folder)
 

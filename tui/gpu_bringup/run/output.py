@@ -54,6 +54,22 @@ def transient_error(lines: Iterable[str]) -> str:
     return ""
 
 
+# dpkg (lib/dpkg/dbmodify.c, lockdb.c); apt (apt-pkg/deb/debsystem.cc); zypper (ZYPP_LOCKED).
+_LOCKED = re.compile(
+    r"(?:frontend lock|lock|database) (?:was|is) locked by another process"
+    r"|Could not get lock /\S+|Unable to acquire the dpkg frontend lock"
+    r"|System management is locked by the application"
+)
+
+
+def locked_error(lines: Iterable[str]) -> str:
+    """The last line that says that another program has the package database; empty: none does."""
+    for line in reversed(tuple(lines)):
+        if _LOCKED.search(line):
+            return line.strip()
+    return ""
+
+
 def waiting_for(line: str) -> str:
     """Who holds the package database's lock, in words; empty: nobody, as far as this line tells."""
     if "ait" not in line and "locked by" not in line:

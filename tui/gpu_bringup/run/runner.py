@@ -18,12 +18,14 @@ from gpu_bringup.run import history
 from gpu_bringup.run.dkms_watch import dkms_objects
 from gpu_bringup.run.journal import Journal, JournalError
 from gpu_bringup.run.keep import as_wanted, keep, mode_for, with_modes
-from gpu_bringup.run.output import CommandLog, transient_error
+from gpu_bringup.run.output import CommandLog, locked_error, transient_error
 from gpu_bringup.run.progress import ProgressReader, reads_progress
+from gpu_bringup.run.quiet import Quiet
+from gpu_bringup.run.space import full_disk, settle
 from gpu_bringup.run.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gpu_bringup.hosts.base import Host
@@ -69,6 +71,8 @@ class Runner:
         mend: finishes an interrupted package transaction; run when a resumed run needs it.
         backoff: seconds to wait before each further attempt.
         grace: seconds between the signals to a command that is to stop.
+        tell: told how the run stands: its state ("running", or that of its end) and how many steps
+            are done; must not raise.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Runner:
         mend: Sequence[Command] = (),
         backoff: Sequence[float] = BACKOFF,
         grace: float = GRACE,
+        tell: Callable[[str, int], None] | None = None,
     ) -> None:
         self._host = host
         self._plan = plan
@@ -93,10 +98,11 @@ class Runner:
         self._mend = mend
         self._backoff = backoff
         self._grace = grace
+        self._tell = tell or (lambda state, done: None)
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._watch: Watch | None = None
-        self._where: tuple[str, str] = ("", "")
+        self._quiet = Quiet(host, self._cancelled, self._note)
 
     def control(self, request: dict[str, Any]) -> str:
         """Handle a request of ``control.ControlServer``: {"answer": text} or {"cancel": true}."""
@@ -143,6 +149,7 @@ class Runner:
         )
         try:
             self._begin()
+            self._tell("running", len(self._done))
             for number, step in enumerate(self._plan.steps, 1):
                 self._step(number, step)
             total = len(self._plan.steps)
@@ -184,25 +191,22 @@ class Runner:
         interrupted = history.interrupted_command(before)
         self._journal.write(
             "resumed",
+            tool_version=__version__,
             done=sorted(self._done),
             interrupted=None
             if interrupted is None
             else {"step": interrupted[0], "command": interrupted[1]},
         )
-        if interrupted and self._mend and self._is_package_manager(interrupted):
+        if not self._quiet.leftover_ended(history.last_process(before)):
+            raise _Stopped("cancelled", self._quiet.refusal)
+        if self._mend and history.unsettled(before, self._plan):
             title = "Finish the interrupted package transaction"
-            self._take(0, Step("mend", "packages", title, "", commands=tuple(self._mend)))
-
-    def _is_package_manager(self, key: tuple[str, int]) -> bool:
-        return any(
-            step.id == key[0] and key[1] < len(step.commands)
-            and step.commands[key[1]].package_manager
-            for step in self._plan.steps
-        )  # fmt: skip
+            self._take(0, Step(history.MEND, "packages", title, "", commands=tuple(self._mend)))
 
     def _end(self, state: str, fields: dict[str, Any]) -> None:
         self._journal.release_reserve()
         done = len(history.done_steps(self._journal.events))
+        self._tell(state, done)
         self._note("run-ended", state=state, done=done, steps=len(self._plan.steps), **fields)
 
     def _note(self, event: str, *, sync: bool = True, **fields: Any) -> None:
@@ -247,7 +251,7 @@ class Runner:
         try:
             self._write_files(step)
             for index, command in enumerate(step.commands):
-                if (step.id, index) not in self._finished or number == 0:
+                if (step.id, index) not in self._finished or step.id == history.MEND:
                     self._command(number, step, index, command)
         except _Stopped as stopped:
             self._journal.write("step-ended", step=step.id, state=stopped.state)
@@ -258,13 +262,14 @@ class Runner:
             self._journal.write("step-ended", step=step.id, state="failed")
             raise _Stopped("failed", str(error), step=step.id) from error
         self._journal.write("step-ended", step=step.id, state="done")
+        self._tell("running", len(history.done_steps(self._journal.events)))
 
     def _write_files(self, step: Step) -> None:
         for write in step.writes:
             if as_wanted(self._host, write):
                 continue
             if (step.id, write.path) not in self._saved:
-                backup, mode = keep(self._host, write.path, self._folder)
+                backup, mode = keep(self._host, write.path, self._folder, step.id)
                 # Written down before it is done: undo of a file that stayed as it was is harmless.
                 self._journal.write(
                     "file-written",
@@ -302,7 +307,7 @@ class Runner:
             ok = status in command.ok_statuses
             if self._cancelled.is_set() and not ok:
                 raise self._cancelled_before(step, "in")
-            reason = self._transient(command, ok, log)
+            reason = "" if ok and not command.network else self._transient(command, ok, log)
             if reason and attempt <= len(self._backoff):
                 pause = self._backoff[attempt - 1]
                 self._journal.write(
@@ -313,7 +318,8 @@ class Runner:
                 continue
             break
         if not ok:
-            raise _failed(step, command, status, path)
+            full = full_disk(self._host, step, log.tail)
+            raise _failed(step, command, status, path, full)
         if log.problem:
             raise _Stopped(
                 "failed",
@@ -323,6 +329,9 @@ class Runner:
             )
 
     def _transient(self, command: Command, ok: bool, log: CommandLog) -> str:
+        if not ok and (locked := locked_error(log.tail)):
+            # Somebody was quicker between our look at the lock and the command's own.
+            return locked
         if not command.network:
             return ""
         # apt-get update ends with status 0 when an index can't be fetched: apt-get(8).
@@ -339,9 +348,11 @@ class Runner:
                 meaning=f"{command.argv[0]} was not started.",
                 hint="Free some space (df -h shows where), then resume the run.",
             )
-        started = time.monotonic()
         reader = ProgressReader(dkms_objects(self._host)) if reads_progress(command) else None
         where: dict[str, Any] = {"step": step.id, "command": index}
+        if not self._quiet.lock_free(command, where) and not self._cancelled.is_set():
+            raise HostError(self._quiet.refusal)
+        started = time.monotonic()
         with self._lock:  # a wish to stop comes either before the command or reaches it
             if self._cancelled.is_set():
                 raise self._cancelled_before(step, "in")
@@ -354,11 +365,15 @@ class Runner:
             )
             session = self._host.open(command)
             watch = self._watch = Watch(session, command, log, reader, self._note, where)
+        # Should this process be killed, the next one waits for what is left of the command.
+        self._note("command-process", sync=False, **self._quiet.identity(session), **where)
         try:
             status = watch.follow()
         finally:
             with self._lock:
                 self._watch = None
+        if command.root and status in command.ok_statuses:
+            settle(self._host)
         self._journal.write(
             "command-ended", status=status, seconds=round(time.monotonic() - started, 3),
             log=str(log.path), attempt=attempt, **where,
@@ -366,17 +381,21 @@ class Runner:
         return status
 
 
-def _failed(step: Step, command: Command, status: int, log: Path) -> _Stopped:
+def _failed(
+    step: Step, command: Command, status: int, log: Path, full: dict[str, Any] | None
+) -> _Stopped:
     what = (
         f"there is no command {command.argv[0]} on this host"
         if status == 127
         else f"{' '.join(command.argv)} ended with exit status {status}"
     )
+    room = f" {full['text']} Make room there, then resume the run: it goes on." if full else ""
     return _Stopped(
         "failed",
-        f"The step '{step.title}' failed: {what}. Its output: {log}",
+        f"The step '{step.title}' failed: {what}.{room} Its output: {log}",
         step=step.id,
         argv=list(command.argv),
         status=status,
         log=str(log),
+        **({"disk_full": full} if full else {}),
     )

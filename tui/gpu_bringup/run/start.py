@@ -19,6 +19,7 @@ from gpu_bringup.hosts.environment import STANDARD_PATH, proxies
 from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.run import history, launch
 from gpu_bringup.run.follow import Follower
+from gpu_bringup.run.journal import NAME
 
 if TYPE_CHECKING:
     from gpu_bringup.run.history import RunInfo
@@ -35,6 +36,7 @@ def start_run(
     state: Path | None = None,
     mend: Sequence[Command] = (),
     ask: Ask | None = None,
+    old_packages: bool = True,
 ) -> Follower:
     """Start a run of the plan in a process of its own.
 
@@ -45,6 +47,7 @@ def start_run(
         mend: commands that finish an interrupted package transaction, should the run ever be
             resumed out of one.
         ask: gets sudo's password where it is needed; None: sudo must not need one.
+        old_packages: keep the packages that it replaces or removes, for undo.
 
     Raises:
         RunLockedError: another run is under way.
@@ -53,10 +56,22 @@ def start_run(
     """
     if os.geteuid() != 0 and needs_root(plan):
         override = state or (paths.state_folder() if os.environ.get("GPU_BRINGUP_STATE") else None)
-        text = launch.request_text(plan, label=label, prelude=prelude, mend=mend, state=override)
+        text = launch.request_text(
+            plan,
+            label=label,
+            prelude=prelude,
+            mend=mend,
+            state=override,
+            old_packages=old_packages,
+        )
         return _through_sudo(text, ask)
     folder = launch.make_run(
-        plan, label=label, prelude=prelude, mend=mend, state=state or paths.state_folder()
+        plan,
+        label=label,
+        prelude=prelude,
+        mend=mend,
+        state=state or paths.state_folder(),
+        old_packages=old_packages,
     )
     try:
         offset = launch.start_worker(folder)
@@ -121,6 +136,15 @@ def unfinished_run(state: Path | None = None) -> RunInfo | None:
     if running:
         return running[-1]
     return runs[-1] if runs and runs[-1].unfinished else None
+
+
+def resumable_run(state: Path | None = None) -> RunInfo | None:
+    """The newest run that ever began, unless it is done; None: there is nothing to go on with."""
+    for run in reversed(list_runs(state)):
+        if run.state == "refused" or not (run.folder / NAME).exists():
+            continue
+        return None if run.state == "done" else run
+    return None
 
 
 def attach(run_id: str | None = None, *, state: Path | None = None) -> Follower | None:
@@ -249,6 +273,7 @@ def _through_sudo(request: str, ask: Ask | None) -> Follower:
 def _launched(reply: dict[str, Any]) -> Follower:
     if "folder" in reply:
         return Follower(Path(reply["folder"]), int(reply["offset"]))
-    kinds = {kind.__name__: kind for kind in (errors.RunLockedError, RefusedError, HostError)}
+    known = (errors.RunLockedError, RefusedError, HostError, InputError)
+    kinds = {kind.__name__: kind for kind in known}
     kind = kinds.get(reply.get("error", ""), HostError)
     raise kind(reply["message"], meaning=reply["meaning"], hint=reply["hint"])

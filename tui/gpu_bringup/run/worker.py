@@ -18,7 +18,7 @@ from gpu_bringup.errors import BringupError, ExitCode, RunLockedError
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.hosts.pty import PtySession
 from gpu_bringup.model.plan import Command
-from gpu_bringup.run import history, lock
+from gpu_bringup.run import history, lock, login_note, store
 from gpu_bringup.run.control import ControlServer
 from gpu_bringup.run.journal import Journal, now
 from gpu_bringup.run.runner import Runner
@@ -40,19 +40,20 @@ def work(folder: Path) -> int:
     """
     plan = history.load_plan(folder)
     info = history.load_info(folder)
-    run, since = folder.name, now()
+    run, since, host = folder.name, now(), LocalHost()
     with lock.hold(lock.worker_lock(folder), run=run, since=since):
         journal = Journal(folder)
         try:
             with lock.hold(lock.host_lock(folder.parent.parent), run=run, since=since):
                 runner = Runner(
-                    LocalHost(),
+                    host,
                     plan,
                     folder,
                     journal,
                     label=str(info.get("label", "")),
                     prelude=info.get("prelude", ()),
                     mend=[Command.from_json(item) for item in info.get("mend", ())],
+                    tell=login_note.teller(host, folder, len(plan.steps)),
                 )
                 server = ControlServer(folder, runner.control, info.get("owner"))
                 _heed_signals(runner)
@@ -60,6 +61,7 @@ def work(folder: Path) -> int:
                     state = runner.run()
                 finally:
                     server.close()
+                    store.note_end(LocalHost(), folder)
         except RunLockedError as error:
             journal.write("refused", message=str(error))
             raise

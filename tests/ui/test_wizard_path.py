@@ -175,7 +175,7 @@ async def test_the_bottom_line_names_only_keys_that_work(size: tuple[int, int]) 
         words = [text for _, text in bar.entries()]
         assert "Take the steps" not in words and "Save the plan" in words
         last = screen_text(app).splitlines()[-1]
-        assert "Quit" in last and "Help" in last
+        assert "Quit" in last and ("Help" in last or "All keys" in last)
 
 
 async def test_help_is_there_on_every_step() -> None:

@@ -57,6 +57,19 @@ class WizardApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {**super().get_theme_variable_defaults(), **BASIC_VARIABLES}
 
+    async def action_quit(self) -> None:
+        """Ctrl-Q is q: it asks as well where a run is under way."""
+        await self._leave()
+
+    async def action_help_quit(self) -> None:
+        """Ctrl-C closes what lies on top."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        for action in ("close", "leave"):
+            if await self.run_action(action, self.screen):
+                return
+
     def on_mount(self) -> None:
         self.push_screen(self.first_screen())
         # ``run_wizard`` switched it off for the start.

@@ -93,6 +93,24 @@ def lines(parts: Iterable[Content | str]) -> Content:
     )
 
 
+def hanging(text: Content, width: int) -> Content:
+    """Wrap each line at ``width`` cells so that what follows stands below where the line begins.
+
+    A line that is indented hangs two cells further, so that a wrapped one is told from a new one.
+    """
+    rows: list[Content] = []
+    for line in text.split("\n", allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip(" "))
+        hang = indent + 2
+        first, *rest = line.wrap(max(20, width)) or [line]
+        rows.append(first)
+        if rest:
+            left = line[len(first.plain) :]
+            left = left[len(left.plain) - len(left.plain.lstrip(" ")) :]
+            rows += [Content(" " * hang) + row for row in left.wrap(max(20, width - hang))]
+    return lines(rows)
+
+
 def heading(text: str) -> Content:
     """A heading within a text."""
     return Content.styled(text, "bold $text-primary")

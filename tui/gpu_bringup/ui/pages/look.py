@@ -29,6 +29,7 @@ from gpu_bringup.ui.widgets.why_pane import WhyPane
 from gpu_bringup.ui.words import (
     ASIDE,
     MUTED,
+    hanging,
     lines,
     paragraphs,
     state_mark,
@@ -42,11 +43,13 @@ class LookPage(Page):
 
     STEP = "look"
     BINDINGS = [
-        Binding("i", "about", "About it"),
+        Binding("l,escape", "ways", "The ways", key_display="l"),
+        *(Binding(f"{number}", f"point({number})", "To a way", show=False) for number in range(1, 10)),
+        Binding("i", "about", "About"),
         Binding("l", "ladder", "Ladder"),
         Binding("d", "decide", "Decide"),
-        Binding("r", "look_again", "Look again"),
         Binding("s", "next_boot", "Next boot"),
+        Binding("r", "look_again", "Look again"),
     ]
 
     class Chosen(Message):
@@ -89,6 +92,7 @@ class LookPage(Page):
 
     def on_resize(self) -> None:
         self._show_host()
+        self._show()
 
     def enter(self) -> None:
         if self.wizard.situation is not None:
@@ -103,7 +107,17 @@ class LookPage(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("ladder", "about"):
-            return self.has_class("-recover")
+            return self.has_class("-recover") and not self.has_class("-ladder")
+        if action in ("ways", "point"):
+            if not (self.has_class("-recover") and self.has_class("-ladder")):
+                return False
+            recovery = self.wizard.recovery
+            count = len(recovery.ways) if recovery is not None else 0
+            return action == "ways" or parameters[0] in range(1, count + 1)
+        if action == "look_again":
+            return not self._looking
+        if action == "next_boot":
+            return self.wizard.facts is not None
         if action == "decide":
             situation = self.wizard.situation
             from gpu_bringup.recover import door
@@ -111,9 +125,27 @@ class LookPage(Page):
             return situation is not None and door.would_decide(situation) is not None
         return True
 
+    def shown_key(self, action: str) -> str:
+        """The numbers that there are."""
+        recovery = self.wizard.recovery
+        return f"1-{len(recovery.ways)}" if action == "point" and recovery is not None else ""
+
     def action_ladder(self) -> None:
-        """Between the ways on and the whole ladder."""
-        self.toggle_class("-ladder")
+        """The whole ladder instead of the ways on."""
+        self._turn(True)
+
+    def action_ways(self) -> None:
+        """Back from the ladder to the ways on."""
+        self._turn(False)
+
+    def action_point(self, number: int) -> None:
+        """From the ladder to a way: under the cursor, not taken, because it wasn't seen yet."""
+        self._turn(False)
+        for ways in self.query(Ways):
+            ways.highlighted = number - 1
+
+    def _turn(self, ladder: bool) -> None:
+        self.set_class(ladder, "-ladder")
         self._show()
         self.first_focus()
         self.screen.refresh_bindings()
@@ -276,7 +308,10 @@ class LookPage(Page):
         if self.wizard.recovery is not None:
             from gpu_bringup.ui.recovery_text import cause_text
 
-            self.query_one("#cause", Static).update(cause_text(situation.report))
+            width = self.query_one("#cause").container_size.width or self.app.size.width
+            self.query_one("#cause", Static).update(
+                hanging(cause_text(situation.report), width - 1)
+            )
         steps = len(situation.plan.steps)
         what = (
             tr("{count} steps would mend it: n goes on.").format(count=steps)
@@ -285,6 +320,8 @@ class LookPage(Page):
         )
         if self.wizard.recovery is not None and not self.has_class("-ladder"):
             what = tr("A number takes a way, i tells all about it, l shows the ladder.")
+        elif self.wizard.recovery is not None:
+            what = tr("l goes back to the ways on.")
         if self.wizard.recovery is not None and not self.has_class("-ladder"):
             # The cause stands above already.
             self.query_one("#verdict", Static).update(Content.styled(what, MUTED))

@@ -58,7 +58,11 @@ class _Row:
 class QuestionList(ItemList):
     """Enter changes the answer."""
 
-    BINDINGS = [Binding("enter", "select", "Change", key_display="Enter")]
+    BINDINGS = [Binding("enter", "select", "Change")]
+
+    def shown_key(self, action: str) -> str:
+        """The numbers of the questions stand beside Enter."""
+        return "Enter/1-4" if action == "select" else ""
 
 
 class QuestionsPage(Page):
@@ -66,7 +70,7 @@ class QuestionsPage(Page):
 
     STEP = "questions"
     BINDINGS = [
-        Binding("1,2,3,4", "pick", "Change", key_display="1-4", show=False),
+        *(Binding(f"{number}", f"pick({number})", "Change", show=False) for number in range(1, 5)),
         Binding("g", "guide", "Guide"),
     ]
 
@@ -119,17 +123,9 @@ class QuestionsPage(Page):
     def _scenario(self) -> Scenario | None:
         return self.wizard.catalogue.scenarios.get(self.wizard.answers.scenario)
 
-    def key_1(self) -> None:
-        self._ask(0)
-
-    def key_2(self) -> None:
-        self._ask(1)
-
-    def key_3(self) -> None:
-        self._ask(2)
-
-    def key_4(self) -> None:
-        self._ask(3)
+    def action_pick(self, number: int) -> None:
+        """Change the answer to the question of this number."""
+        self._ask(number - 1)
 
     def open_item(self, items: ItemList, item_id: str) -> None:
         ids = [question.id for question in questions(self.wizard)]

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
@@ -36,7 +35,10 @@ class Ways(MarkedList):
         brief: leave out what there is to say about each, where rows are scarce.
     """
 
-    BINDINGS = [Binding("enter", "select", "Take it", key_display="Enter")]
+    BINDINGS = [
+        Binding("enter", "select", "Take it"),
+        *(Binding(f"{number}", f"pick({number})", "Take it", show=False) for number in range(1, 10)),
+    ]
 
     DEFAULT_CSS = """
     Ways { height: auto; max-height: 16; }
@@ -65,11 +67,17 @@ class Ways(MarkedList):
         elif self._ids:
             self.highlighted = 0
 
-    def on_key(self, event: events.Key) -> None:
-        if event.key.isdecimal() and 1 <= int(event.key) <= len(self._ids):
-            event.stop()
-            self.highlighted = int(event.key) - 1
-            self.action_select()
+    def shown_key(self, action: str) -> str:
+        """The numbers that there are stand beside Enter."""
+        return f"Enter/1-{len(self._ids)}" if action == "select" and len(self._ids) > 1 else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "pick" or parameters[0] in range(1, len(self._ids) + 1)
+
+    def action_pick(self, number: int) -> None:
+        """Take the answer of this number."""
+        self.highlighted = number - 1
+        self.action_select()
 
 
 class ChooseScreen(Dialog["str | None"]):
@@ -77,7 +85,6 @@ class ChooseScreen(Dialog["str | None"]):
 
     BINDINGS = [
         Binding("escape,q", "close", "Leave it", key_display="Esc"),
-        Binding("1,2,3,4,5,6,7,8,9", "nothing", "Choose", key_display="1-9"),
     ]
 
     DEFAULT_CSS = """

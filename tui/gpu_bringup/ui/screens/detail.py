@@ -11,12 +11,26 @@ from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.screens.base import FullScreen
 
 
+class Text(VerticalScroll):
+    """A text that says how it is scrolled, where it is longer than the screen."""
+
+    BINDINGS = [
+        Binding("up", "scroll_up", "Scroll", key_display="Up/Down"),
+        Binding("down", "scroll_down", "Scroll", show=False),
+    ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not action.startswith("scroll_") or self.max_scroll_y > 0
+
+    def watch_virtual_size(self) -> None:
+        self.refresh_bindings()
+
+
 class DetailScreen(FullScreen[None]):
     """Shows a text; arrows scroll, Esc goes back."""
 
     BINDINGS = [
         Binding("escape,q,enter,b", "close", "Back", key_display="Esc"),
-        Binding("up,down", "nothing", "Scroll", key_display="Up/Down"),
     ]
 
     DEFAULT_CSS = """
@@ -31,11 +45,11 @@ class DetailScreen(FullScreen[None]):
 
     def contents(self) -> ComposeResult:
         yield Static(self._detail.title, id="detail-title", markup=False)
-        with VerticalScroll():
+        with Text():
             yield Static(self._detail.body, id="detail-text")
 
     def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Text).focus()
 
     def action_close(self) -> None:
         self.dismiss(None)

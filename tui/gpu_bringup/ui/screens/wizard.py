@@ -18,6 +18,7 @@ from gpu_bringup.model.plan import Plan
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.keys import keys_text
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.pages.look import LookPage
 from gpu_bringup.ui.screens.base import FullScreen
@@ -27,7 +28,7 @@ from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.steps import STEPS, index_of
 from gpu_bringup.ui.widgets.host_bar import HostBar
 from gpu_bringup.ui.widgets.step_rail import Crumbs, StepRail
-from gpu_bringup.ui.words import paragraphs
+from gpu_bringup.ui.words import paragraphs, section
 
 if TYPE_CHECKING:
     from gpu_bringup.recover.reminder import Reminder
@@ -171,11 +172,8 @@ class WizardScreen(FullScreen[None]):
 
     def action_help(self) -> None:
         page = self.shown.help()
-        keys = tr(
-            "n goes on, b goes back, and nothing is lost by it. Esc closes what lies on top. ? or F1 "
-            "shows this. q leaves. The bottom line shows the keys that work now."
-        )
-        self.app.push_screen(DetailScreen(Detail(page.title, paragraphs([page.body, keys]))))
+        body = paragraphs([section(tr("The keys that work here now"), keys_text(self)), page.body])
+        self.app.push_screen(DetailScreen(Detail(page.title, body)))
 
     def action_leave(self) -> None:
         if self.wizard.run_state != "running":

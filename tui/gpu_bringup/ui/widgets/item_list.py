@@ -29,6 +29,9 @@ class ItemList(MarkedList):
         super().__init__(id=id)
         self._items: dict[str, Item] = {}
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "select" or self.chosen is not None
+
     def show(self, items: Sequence[Item]) -> None:
         """Show these items; where only texts changed, nothing moves."""
         ids = [item.id for item in items]
@@ -48,6 +51,7 @@ class ItemList(MarkedList):
         first = wanted or next((item.id for item in items if item.detail is not None), None)
         if first is not None:
             self.highlighted = self.get_option_index(first)
+        self.refresh_bindings()
 
     @property
     def chosen(self) -> Item | None:

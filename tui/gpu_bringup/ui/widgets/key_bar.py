@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gpu_bringup.i18n import tr
+from gpu_bringup.ui.keys import Hint, hints
 
 _FIRST = ("next", "back", "apply", "confirm")
 _LAST = ("help", "leave")
@@ -15,7 +16,7 @@ _LAST = ("help", "leave")
 class KeyBar(Static):
     """Reads the screen's active bindings whenever they change; translated when it is drawn.
 
-    A screen's ``idle_actions()`` names actions whose key would only say why it does nothing now.
+    Where there is no room for all, those in the middle go, and the help, which has them all, says so.
     """
 
     DEFAULT_CSS = """
@@ -31,29 +32,27 @@ class KeyBar(Static):
 
     def entries(self) -> list[tuple[str, str]]:
         """(key, what it does) of each binding that is shown and works now, in order."""
-        found: dict[str, tuple[str, str]] = {}
-        idle: frozenset[str] = getattr(self.screen, "idle_actions", frozenset)()
-        for key, active in self.screen.active_bindings.items():
-            binding = active.binding
-            if (
-                binding.show
-                and active.enabled
-                and binding.description
-                and binding.action not in idle
-            ):
-                shown = (binding.key_display or key, tr(binding.description))
-                found.setdefault(binding.action, shown)
+        return [(hint.shown, hint.text) for hint in self._ordered()]
+
+    def _ordered(self) -> list[Hint]:
+        found = {hint.action: hint for hint in reversed(hints(self.screen)) if hint.in_bar}
+        found = dict(reversed(found.items()))
         first = [found[action] for action in _FIRST if action in found]
         last = [found[action] for action in _LAST if action in found]
-        middle = [entry for action, entry in found.items() if action not in (*_FIRST, *_LAST)]
-        return [*first, *middle, *last]
+        return [
+            *first,
+            *(hint for action, hint in found.items() if action not in (*_FIRST, *_LAST)),
+            *last,
+        ]
 
     def show(self) -> None:
         if not self.is_mounted or not self.screen.is_current:
             return
         entries = self.entries()
         width = self.content_region.width
-        # Where there is no room, those in the middle go first: n, b, ? and q stay.
+        if self._width(entries) > width and any(text == tr("Help") for _, text in entries):
+            more = [(key, tr("All keys") if text == tr("Help") else text) for key, text in entries]
+            entries = more
         while len(entries) > 4 and self._width(entries) > width:
             entries.pop(-3)
         parts = [Content.assemble((key, "bold $text-accent"), f" {text}") for key, text in entries]
@@ -61,4 +60,5 @@ class KeyBar(Static):
 
     @staticmethod
     def _width(entries: list[tuple[str, str]]) -> int:
-        return sum(cell_len(key) + cell_len(text) + 1 for key, text in entries) + 2 * len(entries)
+        texts = sum(cell_len(key) + cell_len(text) + 1 for key, text in entries)
+        return texts + 2 * (len(entries) - 1)

@@ -85,9 +85,13 @@ make_build_fails_real() {
     apt purge nvidia-driver-cuda nvidia-kernel-open-dkms nvidia-persistenced nvidia-modprobe \
         nvidia-driver-pinning-580 libcuda1 libnvidia-ml1 "linux-headers-$older" "linux-image-$older"
     rm -f "$layer"/root/etc/apt/sources.list.d/gpu-bringup-* "$layer"/root/etc/apt/preferences.d/*gpu-bringup-*
-    sed -i 's/ main$/ main contrib non-free non-free-firmware/' "$layer/root/etc/apt/sources.list"
+    sed -i 's/ main.*$/ main contrib non-free non-free-firmware/' "$layer/root/etc/apt/sources.list"
     apt update
+    # The libraries were there before the kernel moved, and work still.
+    apt install --no-install-recommends libcuda1 libnvidia-ml1 nvidia-smi
     ! apt install --no-install-recommends nvidia-open-kernel-dkms
+    run dpkg-query -W -f '${Status}' nvidia-open-kernel-dkms | grep half-configured
+    grep -r 'error:' "$layer"/root/var/lib/dkms/nvidia-current-open/*/build/make.log
 }
 
 make_dpkg_killed() {

@@ -23,6 +23,9 @@ _EXPLAINED = 0.45
 """Share of a failure's belief that is left when its own cause was found as well."""
 _FOUND = 0.3
 """Belief from which on a failure explains its consequences."""
+_RIVAL = 0.6
+"""Share of a consequence's belief that its cause must reach: a cause that the text hardly speaks for
+is a rival to be told apart, and takes nothing away."""
 
 
 @dataclass(slots=True)
@@ -78,8 +81,13 @@ def rank(
         if name in suspects:
             suspects[name].belief *= share
     strong = {name for name, suspect in suspects.items() if suspect.belief >= _FOUND}
+    first = {name: suspect.belief for name, suspect in suspects.items()}
     for name, suspect in suspects.items():
-        causes = [other for other in suspect.failure.follows if other in strong and other != name]
+        causes = [
+            other
+            for other in suspect.failure.follows
+            if other in strong and other != name and first[other] >= _RIVAL * first[name]
+        ]
         if causes:
             suspect.belief *= _EXPLAINED
             suspect.consequence_of = max(causes, key=lambda other: suspects[other].belief)

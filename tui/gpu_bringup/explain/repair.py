@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.families.aside import MOVE_ASIDE, move_aside_script
+from gpu_bringup.model.plan import Command, Step, Write
 from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
@@ -39,19 +40,26 @@ def fill(argv: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def fits(mend: Mend, family: str) -> bool:
-    """Is this step for that family? Where the family isn't known, every step is shown."""
-    if not mend.families or not family:
+def fits(mend: Mend, family: str, own: bool = False) -> bool:
+    """Is this step for that family? Where the family isn't known, every step is shown.
+
+    ``own``: the repair has a step that names this very family, which takes its relative's place.
+    """
+    if not mend.families or not family or family in mend.families:
         return True
-    return family in mend.families or (
-        _RELATED.get(family, family) in mend.families
-        # A step of the family's own takes the place of its relative's.
-    )
+    return not own and _RELATED.get(family, family) in mend.families
+
+
+def _scripts(mend: Mend) -> tuple[Write, ...]:
+    """The scripts of this project that the commands call: they travel with the step."""
+    called = any(MOVE_ASIDE in argv for argv in mend.commands)
+    return (Write(MOVE_ASIDE, move_aside_script(), 0o755),) if called else ()
 
 
 def steps(failure: Failure, values: Mapping[str, str], family: str) -> tuple[Step, ...]:
     """The failure's repair as steps for that family ("": not known)."""
-    chosen = [mend for mend in failure.repair if fits(mend, family)]
+    own = any(family in mend.families for mend in failure.repair)
+    chosen = [mend for mend in failure.repair if fits(mend, family, own)]
     return tuple(
         Step(
             id=f"{failure.id}-{number}",
@@ -59,6 +67,7 @@ def steps(failure: Failure, values: Mapping[str, str], family: str) -> tuple[Ste
             title=mend.title,
             why=mend.why,
             commands=tuple(Command(fill(argv, values)) for argv in mend.commands),
+            writes=_scripts(mend),
             reboot=mend.reboot,
             stops_workloads=mend.stops_workloads,
             undo=tuple(Command(fill(argv, values)) for argv in mend.undo),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup import engine
-from gpu_bringup.commands.output import columns, paint, print_json, show, wrap
+from gpu_bringup.commands.output import beside, columns, paint, print_json, show, wrap
 from gpu_bringup.commands.wish import look
 from gpu_bringup.errors import ExitCode
+from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.next_boot import COLUMNS, NextBoot
 
@@ -95,7 +96,9 @@ def print_next_boot(found: NextBoot) -> None:
         show(paint(f"  {row.release}{f' ({words})' if words else ''}", "bold"))
         for name in COLUMNS:
             cell = row.cell(name)
-            show(f"    {_TITLES.get(name, name):<14} {paint(cell.text, _COLOURS[cell.state])}")
+            head, text = f"    {_TITLES.get(name, name):<14} ", cell.text
+            told = beside(head, text)
+            show(head + paint(told[len(head) :], _COLOURS[cell.state]))
     if found.rows:
         show()
     show(paint(wrap(found.sentence), *_VERDICTS[found.verdict]))
@@ -111,14 +114,16 @@ def ledger_json(found: Ledger) -> dict[str, Any]:
     differing = found.differing
     return {
         "schema": 1,
-        "verdict": _ledger_verdict(found),
+        "verdict": found.verdict,
         "reference": found.reference or None,
         "culprit": found.culprit or None,
         "history": "unknown" if isinstance(found.history, Unknown) else found.history,
+        "history_notes": list(found.notes),
         "components": [
             {**item.to_json(), "agrees": _agrees(item, found)} for item in found.components
         ],
         "differing": [item.id for item in differing],
+        "unknown": [item.id for item in found.unknown],
     }
 
 
@@ -128,19 +133,13 @@ def _agrees(item: Component, found: Ledger) -> bool | None:
     return item.version == found.reference
 
 
-def _ledger_verdict(found: Ledger) -> str:
-    if found.differing or found.culprit:
-        return "differs"
-    return "agrees" if found.reference else "unknown"
-
-
 def _ledger(asked: Asked, as_json: bool) -> int:
     found = engine.ledger(asked.host, asked.facts, asked.catalogue)
     if as_json:
         print_json(ledger_json(found))
     else:
         print_ledger(found)
-    return ExitCode.OK if _ledger_verdict(found) == "agrees" else ExitCode.FAILED
+    return ExitCode.OK if found.verdict == "agrees" else ExitCode.FAILED
 
 
 def _changed_words(item: Component) -> str:
@@ -153,6 +152,25 @@ def _changed_words(item: Component) -> str:
     return f"{change.when}  {change.package} {change.action} {versions}, by {change.by}"
 
 
+def _show_unknown(found: Ledger) -> None:
+    """What keeps the ledger from saying that all agree, and the command that would tell each."""
+    names = listed(f"{item.title} {item.kernel}".strip() for item in found.unknown)
+    text = f"Unknown whether all agree: nothing differs from {found.reference}, but not known: {names}."
+    show(paint(wrap(text), "cyan", "bold"))
+    for item in found.unknown:
+        reason = item.version.reason if isinstance(item.version, Unknown) else ""
+        show(wrap(f"{item.title} {item.kernel}".strip() + f": {reason}", 2, hang=2))
+        if item.learn:
+            show(wrap(item.learn, 4, hang=4))
+    show(
+        wrap(
+            "These commands tell it, as root. A record answers only what was asked when it was made: "
+            "'gpu-bringup record' makes a new one.",
+            2,
+        )
+    )
+
+
 def print_ledger(found: Ledger) -> None:
     """A component a line, with the file and the change below it; then the culprit."""
     for item in found.components:
@@ -160,6 +178,9 @@ def print_ledger(found: Ledger) -> None:
         version = "unknown" if isinstance(item.version, Unknown) else item.version or "none"
         name = f"{item.title} {item.kernel}".strip()
         mark = {True: ("agrees", "green"), False: ("DIFFERS", "red"), None: ("", "dim")}[agrees]
+        if len(name) > 42 and len(name) + len(version) + 15 > columns():
+            show(f"  {name}")
+            name = ""
         show(f"  {name:<42} {version:<24} {paint(mark[0], mark[1])}".rstrip())
         where = item.file + (f" ({item.package})" if item.package else "")
         show(paint(wrap(where, 4), "dim"))
@@ -174,9 +195,13 @@ def print_ledger(found: Ledger) -> None:
         names = ", ".join(f"{item.title} {item.version}" for item in differing)
         show(paint(wrap(f"These differ from {found.reference}: {names}."), "red", "bold"))
         show("What changed them stands in no history that could be read.")
-    elif found.reference:
-        show(paint(wrap(f"All versions that are known agree: {found.reference}."), "green", "bold"))
-    else:
+    elif found.verdict == "agrees":
+        show(paint(wrap(f"All versions that must agree do: {found.reference}."), "green", "bold"))
+    elif not found.reference:
         show(paint("No driver version is known here: there is nothing to compare.", "cyan", "bold"))
+    else:
+        _show_unknown(found)
     if isinstance(found.history, Unknown):
         show(wrap(f"The history of packages could not be read: {found.history.reason}."))
+    for note in found.notes if not isinstance(found.history, Unknown) else ():
+        show(wrap(f"Of the history: {note}.", hang=2))

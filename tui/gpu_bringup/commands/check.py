@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
-from gpu_bringup.commands.output import paint, print_json, show, wrap
+from gpu_bringup.commands.output import beside, paint, print_json, show, wrap
 from gpu_bringup.commands.wish import Asked, look
 from gpu_bringup.errors import ExitCode
 from gpu_bringup.ladder.ladder import RUNGS
@@ -57,7 +57,8 @@ def _print_decision(situation: engine.Situation, decision: door.Decision | None)
         if asked is not None:
             show()
             show(wrap(f"More than one cause fits. What decides: {asked.why}."))
-            show(f"  {'# ' if asked.root else ''}{' '.join(asked.argv)}")
+            command = f"{'# ' if asked.root else ''}{' '.join(asked.argv)}"
+            show(wrap(command, 2, hang=4))
             show("  gpu-bringup check --decide   asks it (it changes nothing) and judges again")
         return
     command = " ".join(decision.asked.argv)
@@ -105,7 +106,8 @@ NOT_YET = ("not yet", "yellow")
 
 def _rung_line(rung: RungResult, title: str, not_yet: bool = False) -> str:
     word, colour = NOT_YET if not_yet else MARKS[rung.state]
-    return f"  {title:<25} {paint(f'{word:<9}', colour)} {rung.summary}"
+    first, mark = f"  {title:<25} ", f"{word:<9}"
+    return beside(f"{first}{mark} ", rung.summary, f"{first}{paint(mark, colour)} ")
 
 
 def print_ladder(report: LadderReport) -> None:
@@ -122,7 +124,7 @@ def _print_root_cause(root: RungResult) -> None:
     for cause in root.causes:
         show(wrap(f"{cause.title} ({cause.cause}, {cause.confidence:.0%} sure)", 2))
         for item in cause.evidence or root.evidence:
-            show(wrap(f"{item.source}: {item.text}", 4))
+            show(wrap(f"{item.source}: {item.text}", 4, hang=2))
         for source in cause.sources[:3]:
             show(f"    see {source}")
 
@@ -162,7 +164,7 @@ def print_report(asked: Asked, report: LadderReport, plan: Plan, *, deep: bool =
         what = "What sets it up" if report.fresh and report.not_yet(root) else "What would mend it"
         show(paint(f"{what} ({len(plan.steps)} steps):", "bold"))
         for number, step in enumerate(plan.steps, 1):
-            show(wrap(f"{number}. {step.title}", 2))
+            show(wrap(f"{number}. {step.title}", 2, hang=len(f"{number}. ")))
         show()
         show("  gpu-bringup plan    shows the exact commands, risks and times")
         show("  gpu-bringup apply   takes the steps; gpu-bringup alone does it with a screen")

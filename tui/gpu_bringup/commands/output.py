@@ -103,11 +103,34 @@ def usable_output(path: Path | None) -> None:
         raise InputError(problem, file=f"-o {path}", meaning="Nothing was written.")
 
 
-def wrap(text: str, indent: int = 0, width: int = 0) -> str:
-    """``text`` broken to the terminal's width, every line indented."""
-    room = max(width or min(100, columns()), indent + _LEAST)
-    prefix = " " * indent
-    return textwrap.fill(text, room, initial_indent=prefix, subsequent_indent=prefix)
+def wrap(text: str, indent: int = 0, width: int = 0, *, hang: int = 0) -> str:
+    """``text`` broken to the terminal's width at spaces, every line indented.
+
+    Args:
+        hang: so many columns more for the lines after the first.
+    """
+    room = max(width or min(100, columns()), indent + hang + _LEAST)
+    # Names of packages and files are copied from the screen: they aren't broken at their hyphens.
+    return textwrap.fill(
+        text,
+        room,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hang),
+        break_on_hyphens=False,
+    )
+
+
+def beside(head: str, text: str, painted: str = "") -> str:
+    """``head`` and ``text`` beside it, broken to the terminal's width below its own first word.
+
+    Args:
+        head: what stands in front, with the blanks up to ``text``.
+        painted: the same in colours; empty: as ``head``.
+    """
+    if columns() < len(head) + _LEAST:
+        return f"{(painted or head).rstrip()}\n{wrap(text, 4)}"
+    body = wrap(text, len(head))
+    return (painted or head) + body[len(head) :]
 
 
 def columns() -> int:

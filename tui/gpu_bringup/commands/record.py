@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Observe through a recording host and write the record."""
+    from gpu_bringup.facts import thinning
     from gpu_bringup.hosts.recording import RecordingHost, write_record
 
     output: Path | None = getattr(arguments, "output", None)
     usable_output(output)
-    host = RecordingHost(engine.open_host(getattr(arguments, "host", None)))
+    host = RecordingHost(engine.open_host(getattr(arguments, "host", None)), thinning)
     facts = engine.observe(host)
     # What `check --next-boot` and `check --ledger` ask, so that the record can answer it as well.
     engine.look_deeper(host, facts)

@@ -28,7 +28,8 @@ def with_history(host: Host, facts: Facts) -> Facts:
     """The facts with the package changes that matter to the driver (milliseconds, no process)."""
     from gpu_bringup.facts import history
 
-    return replace(facts, history=history.observe(host))
+    found, notes = history.observe_noting(host)
+    return replace(facts, history=found, history_notes=notes)
 
 
 def with_initramfs(host: Host, facts: Facts) -> Facts:

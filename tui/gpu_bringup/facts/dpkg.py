@@ -91,13 +91,3 @@ def merge(status: tuple[Package, ...], updates: tuple[str, ...]) -> tuple[Packag
     for text in updates:
         packages.update({package.name: package for package in parse_status(text)})
     return tuple(packages.values())
-
-
-def thin_status(text: str, names: frozenset[str]) -> str:
-    """The named packages of a status file, each with the three fields that are read of it."""
-    stanzas = []
-    for stanza in re.split(r"\n\n+", text):
-        values = dict(_FIELD.findall(stanza))
-        if values.get("Package") in names:
-            stanzas.append("".join(f"{key}: {value}\n" for key, value in values.items()))
-    return "\n".join(stanzas)

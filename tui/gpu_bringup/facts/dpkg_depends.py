@@ -101,3 +101,41 @@ def unmet(every: tuple[Stanza, ...], asked: Callable[[str], object]) -> tuple[st
         for needed in item.depends.split(",")
         if needed.strip() and not _met(needed, offers)
     )
+
+
+def thinned(every: tuple[Stanza, ...], own: set[str], others: set[str]) -> str:
+    """A status file of a few packages, in which the dependencies of ``own`` are met as in the whole.
+
+    Versions that are asked for and met are left out: what is left says what is installed, and no number
+    in it is taken for an address.
+
+    Args:
+        every: all packages.
+        own: names of those whose dependencies count.
+        others: names of those that are kept besides.
+    """
+    offers = _offers(every)
+    depends: dict[int, str] = {}
+    wanted: set[str] = set()
+    for number, item in enumerate(every):
+        if item.name not in own or not item.depends:
+            continue
+        parts = []
+        for needed in item.depends.split(","):
+            met = _met(needed, offers)
+            parts.append(re.sub(r"\s*\([^)]*\)", "", needed).strip() if met else needed.strip())
+            wanted |= {m[1] for part in needed.split("|") if (m := _RELATION.match(part))}
+        depends[number] = ", ".join(parts)
+    kept = []
+    for number, item in enumerate(every):
+        provided = [m[1] for part in item.provides.split(",") if (m := _RELATION.match(part))]
+        provided = [name for name in provided if name in wanted]
+        if item.name not in own | others | wanted and not provided:
+            continue
+        fields = {"Package": item.name, "Status": item.status, "Version": item.version}
+        if number in depends:
+            fields["Depends"] = depends[number]
+        if provided:
+            fields["Provides"] = ", ".join(provided)
+        kept.append("".join(f"{key}: {value}\n" for key, value in fields.items() if value))
+    return "\n".join(kept)

@@ -20,12 +20,19 @@ _ROTATED = 12
 _DNF = ("/var/lib/dnf/history.sqlite", "/usr/lib/sysimage/libdnf5/transaction_history.sqlite")
 
 
-def _read(host: Host, path: str) -> Fact[str | None]:
+def _read(host: Host, path: str, notes: list[str]) -> Fact[str | None]:
     if not path.endswith((".gz", ".xz", ".zst")):
-        return host.read_text(path, limit=_LIMIT)
-    # Of a cut-off one, what came before the cut is still true.
+        content = host.read_text(path, limit=_LIMIT)
+        if isinstance(content, str) and "\0" in content:
+            notes.append(f"{path}: there are NUL bytes in it: what stood there is lost")
+        return content
     packed = host.digest("log", path)
-    return packed if packed is None or isinstance(packed, Unknown) else str(packed.get("text", ""))
+    if packed is None or isinstance(packed, Unknown):
+        return packed
+    if packed.get("whole") is False:
+        # What came before the cut is still true.
+        notes.append(f"{path}: the file is cut short or damaged: later changes in it are lost")
+    return str(packed.get("text", ""))
 
 
 def _files(host: Host, folder: str, name: str) -> Fact[tuple[str, ...]]:
@@ -45,7 +52,11 @@ def _files(host: Host, folder: str, name: str) -> Fact[tuple[str, ...]]:
 
 
 def _logs(
-    host: Host, folder: str, name: str, parse: Callable[[str, str], tuple[Change, ...]]
+    host: Host,
+    folder: str,
+    name: str,
+    parse: Callable[[str, str], tuple[Change, ...]],
+    notes: list[str],
 ) -> tuple[list[Change], Unknown | None]:
     paths = _files(host, folder, name)
     if isinstance(paths, Unknown):
@@ -53,9 +64,10 @@ def _logs(
     found: list[Change] = []
     unread: Unknown | None = None
     for path in paths:
-        content = _read(host, path)
+        content = _read(host, path, notes)
         if isinstance(content, Unknown):
             unread = content
+            notes.append(f"{path}: not read: {content.reason}")
         elif content:
             found += parse(content, path)
     return found, unread
@@ -70,9 +82,15 @@ def merge(managed: list[Change], low: list[Change]) -> list[Change]:
 
 def observe(host: Host) -> Fact[tuple[Change, ...]]:
     """Every change of a package that matters, oldest first; Unknown where no history can be read."""
-    apt, unread = _logs(host, "/var/log/apt", "history.log", parse_apt)
-    dpkg, unread_dpkg = _logs(host, "/var/log", "dpkg.log", parse_dpkg)
-    zypp, unread_zypp = _logs(host, "/var/log/zypp", "history", parse_zypp)
+    return observe_noting(host)[0]
+
+
+def observe_noting(host: Host) -> tuple[Fact[tuple[Change, ...]], tuple[str, ...]]:
+    """The same, and what of the histories could not be read ("FILE: why")."""
+    notes: list[str] = []
+    apt, unread = _logs(host, "/var/log/apt", "history.log", parse_apt, notes)
+    dpkg, unread_dpkg = _logs(host, "/var/log", "dpkg.log", parse_dpkg, notes)
+    zypp, unread_zypp = _logs(host, "/var/log/zypp", "history", parse_zypp, notes)
     dnf: list[Change] = []
     unread_dnf: Unknown | None = None
     for path in _DNF:
@@ -85,5 +103,7 @@ def observe(host: Host) -> Fact[tuple[Change, ...]]:
     if not found:
         for reason in (unread, unread_dpkg, unread_zypp, unread_dnf):
             if reason is not None:
-                return reason
-    return tuple(found)
+                return reason, tuple(notes)
+    elif unread_dnf is not None and host.kind != "recorded":
+        notes.append(f"dnf's history: not read: {unread_dnf.reason}")
+    return tuple(found), tuple(notes)

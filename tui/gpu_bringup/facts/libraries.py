@@ -14,7 +14,7 @@ from gpu_bringup.model.unknown import Fact, Unknown
 if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
 
-_SONAMES = ("libcuda.so.1", "libnvidia-ml.so.1")
+SONAMES = ("libcuda.so.1", "libnvidia-ml.so.1")
 _ENTRY = re.compile(r"^\s*(\S+) \(([^)]*)\) => (\S+)\s*$")
 _64_BIT = re.compile(r"x86-64|AArch64")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
@@ -35,8 +35,8 @@ def parse_ldconfig(text: str) -> tuple[tuple[str, str], ...]:
     found = []
     for raw in text.splitlines():
         # Of hundreds of lines two or four are asked for.
-        match = _ENTRY.match(raw) if _SONAMES[0] in raw or _SONAMES[1] in raw else None
-        if match and match[1] in _SONAMES and _64_BIT.search(match[2]):
+        match = _ENTRY.match(raw) if SONAMES[0] in raw or SONAMES[1] in raw else None
+        if match and match[1] in SONAMES and _64_BIT.search(match[2]):
             found.append((match[1], match[3]))
     return tuple(found)
 
@@ -86,7 +86,7 @@ def observe(host: Host) -> LibraryFacts:
     variable = host.environment("LD_LIBRARY_PATH")
     folders = variable.split(":") if isinstance(variable, str) else []
     for folder in (item.rstrip("/") for item in folders if item.startswith("/")):
-        for soname in _SONAMES:
+        for soname in SONAMES:
             if host.exists(f"{folder}/{soname}") is True:
                 found.append(_library(host, soname, f"{folder}/{soname}"))
     answer = output(host, "ldconfig", "-p")
@@ -94,7 +94,7 @@ def observe(host: Host) -> LibraryFacts:
         return LibraryFacts(unique(found) if found else answer)
     found += [_library(host, soname, path) for soname, path in parse_ldconfig(answer)]
     for folder in _DEFAULTS:
-        for soname in _SONAMES:
+        for soname in SONAMES:
             if host.exists(f"{folder}/{soname}") is True:
                 found.append(_library(host, soname, f"{folder}/{soname}"))
     return LibraryFacts(unique(found))

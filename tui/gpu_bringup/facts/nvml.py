@@ -105,6 +105,12 @@ def _failed(value: Any) -> tuple[str, ...]:
     return tuple(told)
 
 
+def _library(value: Any) -> str:
+    """The driver's version behind CUDA's major one; empty: another form."""
+    match = re.fullmatch(r"\d{1,2}\.(\d{3}\.\d+(?:\.\d+)?)", value) if isinstance(value, str) else None
+    return match[1] if match else ""
+
+
 def parse_nvml(raw: dict[str, Any]) -> Fact[NvmlFacts]:
     """The record's "nvml" object; Unknown with NVML's own words where it reports an error."""
     if "error" in raw:
@@ -118,6 +124,7 @@ def parse_nvml(raw: dict[str, Any]) -> Fact[NvmlFacts]:
         cuda_version=cuda_version(number) if isinstance(number, int) else "",
         gpus=tuple(parse_gpu(item, index) for index, item in enumerate(gpus)),
         failed=_failed(raw.get("failed")),
+        library_version=_library(raw.get("nvml_version")),
     )
 
 

@@ -25,7 +25,7 @@ _LOCKERS = re.compile(
     r"^(apt|apt-get|aptitude|dpkg|unattended-upgr|synaptic|packagekitd|dnf\d?|yum|microdnf|rpm|"
     r"zypper|rpmdb|frontend)$"
 )
-_MATTERS = re.compile(
+MATTERS = re.compile(
     r"nvidia|cuda|cudnn|nccl|nvlsm|nvswitch|"
     r"^(linux-|kernel|kmod|akmod|dkms|gcc(-\d+)?(-(x86-64|aarch64)-linux-gnu)?$|g\+\+|clang|llvm$|make$|build-essential$|binutils$|"
     r"openssl$|mokutil$|shim|sbsigntool|initramfs-tools|dracut|mkinitcpio|unattended-upgrades$|"
@@ -37,7 +37,7 @@ _MATTERS = re.compile(
 
 def relevant(packages: Iterable[Package]) -> tuple[Package, ...]:
     """The packages that the ladder asks about."""
-    return tuple(package for package in packages if _MATTERS.search(package.name))
+    return tuple(package for package in packages if MATTERS.search(package.name))
 
 
 def parse_locks(text: str) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def observe(host: Host, os: Fact[OsFacts]) -> PackageFacts:
         return PackageFacts(manager=manager)
     if manager != "apt":
         return _rpm(host, manager, os)
-    database = databases.read_dpkg(host, _MATTERS.search)
+    database = databases.read_dpkg(host, MATTERS.search)
     packages = database.packages
     unattended, blacklist = _apt_unattended(host)
     return PackageFacts(

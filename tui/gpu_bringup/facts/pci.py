@@ -115,19 +115,26 @@ def observe(host: Host) -> PciFacts:
         return PciFacts(listing, listing, listing)
     gpus: list[PciDevice] = []
     switches: list[PciDevice] = []
+    unread: Unknown | None = None
     for bus_id in listing or ():
         folder = f"{_BUS}/{bus_id}"
         # A device may vanish while it is read: then its files are absent, and so is the device.
-        if line(host, f"{folder}/vendor") != _VENDOR:
+        vendor = line(host, f"{folder}/vendor")
+        if vendor != _VENDOR:
+            unread = vendor if isinstance(vendor, Unknown) and unread is None else unread
             continue
-        device = _hex(host, f"{folder}/device")
-        if len(device) != 4:
+        device, pci_class = _hex(host, f"{folder}/device"), _hex(host, f"{folder}/class")
+        if len(device) != 4 or len(pci_class) < 4:
+            what = f"{folder}: a device of NVIDIA's whose kind could not be read"
+            unread = Unknown(what) if unread is None else unread
             continue
-        pci_class = _hex(host, f"{folder}/class")
         if pci_class[:4] in _GPU_CLASSES:
             gpus.append(_device(host, bus_id, device, pci_class))
         elif pci_class[:4] == _SWITCH_CLASS:
             switches.append(_device(host, bus_id, device, pci_class))
+    if unread is not None and not gpus:
+        # Whether one of those is a GPU is not known.
+        return PciFacts(unread, tuple(switches) or unread, unread)
     # Reading a VPD takes up to seconds, so only where there is a GPU to connect.
     fabric = _nvlink5(host) if gpus else False
     return PciFacts(tuple(gpus), tuple(switches), fabric)

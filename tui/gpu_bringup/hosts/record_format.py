@@ -99,7 +99,10 @@ def parse_record(data: bytes, name: str) -> HostRecord:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad(name, f"byte {error.start}", "it isn't UTF-8 text") from error
+        raise _bad(name, f"byte {error.start}", _what_binary(data)) from error
+    if "\0" in text:
+        place = f"byte {len(text[: text.index(chr(0))].encode())}"
+        raise _bad(name, place, _what_binary(data))
     try:
         value = _DECODER.decode(text)
         if not _plain(value):
@@ -119,6 +122,28 @@ def parse_record(data: bytes, name: str) -> HostRecord:
     except ValueError as error:
         # Numbers of thousands of digits (Python refuses to read them).
         raise _bad(name, "", f"it holds a number that can't be read: {error}") from error
+
+
+_PACKED = (
+    (b"\x1f\x8b", "gzip", "gunzip"),
+    (b"\xfd7zXZ", "xz", "unxz"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+    (b"PK\x03\x04", "zip", "unzip"),
+)
+
+
+def _what_binary(data: bytes) -> str:
+    """What a file that is no text may be."""
+    for start, kind, tool in _PACKED:
+        if data.startswith(start):
+            return f"it is packed with {kind}, no text: unpack it first ({tool})"
+    if b"\0" in data and not data.strip(b"\0"):
+        return "it holds NUL bytes only: the file was never written, or it was lost with a power cut"
+    try:
+        data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "ascii")
+    except UnicodeDecodeError:
+        return "it is binary data, no text"
+    return "it is UTF-16 text, not UTF-8" if data[:1] in (b"\xff", b"\xfe") else "it is binary data"
 
 
 def _bad(name: str, place: str, message: str) -> InputError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gpu_bringup.hosts.base import CommandResult, Host, Session
 from gpu_bringup.hosts.files import replace_file
@@ -40,11 +41,25 @@ _PACKAGE_DATABASE = "/var/lib/dpkg/status"
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
+class Thinning(Protocol):
+    """Says what of long answers a record keeps (``gpu_bringup.facts.thinning``)."""
+
+    def file(self, path: str, text: str) -> str: ...
+
+    def listing(self, path: str, names: tuple[str, ...]) -> tuple[str, ...]: ...
+
+    def output(self, command: str, text: str) -> str: ...
+
+    def digest(self, key: str, value: dict[str, Any]) -> dict[str, Any]: ...
+
+
 class RecordingHost:
     """A host that remembers what it was asked and what it answered. Safe for several threads."""
 
-    def __init__(self, inner: Host) -> None:
+    def __init__(self, inner: Host, thin: Thinning | None = None) -> None:
+        """``thin``: keep only what is read of long answers; None: keep all of them."""
         self._inner = inner
+        self._thin = thin
         self._lock = threading.Lock()
         self._files: dict[str, str] = {}
         self._absent: set[str] = set()
@@ -250,7 +265,18 @@ class RecordingHost:
             if not isinstance(value := self._inner.environment(name), Unknown)
         }
         with self._lock:
+            if self._thin is not None:
+                self._keep_what_is_read(self._thin)
             return self._redacted(hidden, variables)
+
+    def _keep_what_is_read(self, thin: Thinning) -> None:
+        self._files = {path: thin.file(path, text) for path, text in self._files.items()}
+        self._listings = {path: thin.listing(path, had) for path, had in self._listings.items()}
+        self._commands = {
+            key: replace(answer, output=thin.output(key, answer.output))
+            for key, answer in self._commands.items()
+        }
+        self._digests = {key: thin.digest(key, value) for key, value in self._digests.items()}
 
     def _texts(self) -> Iterator[str]:
         for path in sorted(self._files):

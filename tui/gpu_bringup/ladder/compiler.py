@@ -27,6 +27,8 @@ def check(ctx: Context) -> RungResult:
         return outside_skip(ctx, say)
     if route(ctx) == "prebuilt":
         return say.skipped("the driver comes as ready-made modules: no compiler is needed")
+    if not ctx.releases:
+        return say.unknown("the kernels of this host are not known, nor what built them")
     causes: list[Cause] = []
     notes: list[Evidence] = []
     absent: list[str] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.module import to_come
 from gpu_bringup.ladder.packages import held_in_the_way
 from gpu_bringup.ladder.steps import change_step, install_step, wanting
 from gpu_bringup.ladder.view import (
@@ -71,7 +72,11 @@ def hold_set(ctx: Context) -> tuple[str, ...]:
     """
     if ctx.target is None or not ctx.target.hold:
         return ()
-    names = (base_name(name) for name in driver_set(ctx))
+    have = packages(ctx.facts)
+    # Of a driver that is here as a whole, what was never installed is not held either.
+    mine = driver_set(ctx)
+    coming = mine if to_come(ctx) or not any(base_name(name) in have for name in mine) else ()
+    names = (base_name(n) for n in mine if n in coming or base_name(n) in have)
     return tuple(dict.fromkeys([*names, *_kernel_metas(ctx), *_header_metas(ctx)]))
 
 
@@ -135,6 +140,9 @@ def _hold_causes(ctx: Context) -> tuple[list[Cause], list[str], list[Evidence]]:
 def check(ctx: Context) -> RungResult:
     if ctx.outside_driver:
         return outside_skip(ctx, say)
+    unseen = isinstance(ctx.facts.packages.installed, Unknown)
+    if unseen and isinstance(ctx.facts.modules.files, Unknown) and not driver_traces(ctx):
+        return say.unknown("whether there is a driver to guard is not known")
     if ctx.target is None and not driver_traces(ctx):
         return say.skipped("no driver is installed: there is nothing to guard yet")
     if ctx.family is None:

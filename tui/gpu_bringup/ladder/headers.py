@@ -72,6 +72,8 @@ def check(ctx: Context) -> RungResult:
         return outside_skip(ctx, say)
     if route(ctx) == "prebuilt":
         return say.skipped("the driver comes as ready-made modules: no headers are needed")
+    if not ctx.releases:
+        return say.unknown("the kernels of this host are not known, nor what they need")
     causes: list[Cause] = []
     notes: list[Evidence] = []
     bad: list[str] = []

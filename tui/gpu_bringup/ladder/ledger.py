@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gpu_bringup.ladder.served import gsp_firmware, served
 from gpu_bringup.ladder.view import (
     library_version,
     loaded_version,
@@ -18,6 +19,7 @@ from gpu_bringup.ladder.view import (
     upstream_version,
 )
 from gpu_bringup.ladder.words import ev
+from gpu_bringup.model.initramfs import Initramfs
 from gpu_bringup.model.unknown import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -43,6 +45,24 @@ _OWNERS = {
     r"kmod-nvidia.*|akmod-nvidia.*|nvidia-open-driver-G\d+.*|nvidia-driver-G\d+-kmp.*)$",
 }
 
+_LEARN = {
+    "loaded": "cat /proc/driver/nvidia/version",
+    "module": "modinfo -F version {file}",
+    "initramfs": "lsinitramfs {file}",
+    "libcuda": "readlink -f {file}",
+    "libnvidia-ml": "readlink -f {file}",
+    "gsp": "ls {file}",
+    "fabricmanager": "nv-fabricmanager --version",
+}
+"""Read-only commands that tell a component's version."""
+_LEARN_ANYWHERE = {
+    "initramfs": "lsinitramfs /boot/initrd.img-{kernel}",
+    "libcuda": "ldconfig -p | grep libcuda.so.1",
+    "libnvidia-ml": "ldconfig -p | grep libnvidia-ml.so.1",
+    "gsp": "ls /lib/firmware/nvidia",
+}
+"""The same where its file isn't known either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Component:
@@ -64,6 +84,19 @@ class Component:
     change: Change | None = None
     """The package transaction that last changed it."""
 
+    @property
+    def learn(self) -> str:
+        """The command that would tell a version that isn't known; empty: none is known to do it."""
+        if not isinstance(self.version, Unknown):
+            return ""
+        command = _LEARN.get(self.id, "")
+        path = self.file if self.file.startswith("/") else ""
+        if "{file}" in command and not path:
+            command = _LEARN_ANYWHERE.get(self.id, "")
+        if self.id == "initramfs" and path and "/initrd.img-" not in path:
+            command = "lsinitrd {file}"
+        return command.format(file=path, kernel=self.kernel)
+
     def to_json(self) -> dict[str, Any]:
         """An entry of ``check --ledger --json``."""
         change = self.change
@@ -75,6 +108,8 @@ class Component:
             "file": self.file,
             "package": self.package or None,
             "must_agree": self.must_agree,
+            "why_unknown": self.version.reason if isinstance(self.version, Unknown) else None,
+            "learn": self.learn or None,
             "changed": None
             if change is None
             else {
@@ -100,11 +135,25 @@ class Ledger:
     """How many changes are known; Unknown: no history could be read."""
     culprit: str
     """One sentence that names the change after which they differ; empty: they agree or it isn't known."""
+    notes: tuple[str, ...] = ()
+    """Histories that could not be read to their end ("FILE: why")."""
 
     @property
     def differing(self) -> tuple[Component, ...]:
         """Components that should be the reference's version and aren't."""
         return tuple(item for item in self.components if differs(item, self.reference))
+
+    @property
+    def unknown(self) -> tuple[Component, ...]:
+        """Components of the driver whose version isn't known."""
+        return tuple(c for c in self.components if c.must_agree and isinstance(c.version, Unknown))
+
+    @property
+    def verdict(self) -> str:
+        """ "differs", else "unknown" where a version that must agree isn't known, else "agrees"."""
+        if self.differing or self.culprit:
+            return "differs"
+        return "agrees" if self.reference and not self.unknown else "unknown"
 
 
 def differs(item: Component, reference: str) -> bool:
@@ -163,25 +212,49 @@ def _drivers(ctx: Context, loaded: Fact[str | None]) -> list[Component]:
                     "module", "module on disk", file.kernel, file.version, file.path, owner, matters
                 )
             )
-    for image in () if isinstance(facts.initramfs, Unknown) else facts.initramfs:
+    for image in _images(ctx):
         inside = image.module("nvidia")
+        matters = image.kernel in _mattering(ctx)
+        if isinstance(image.modules, Unknown) and matters:
+            found.append(
+                Component("initramfs", "module in initramfs", image.kernel, image.modules, image.path, "", True)
+            )  # fmt: skip
         if inside is not None:
-            matters = image.kernel in _mattering(ctx)
             found.append(
                 Component(
                     "initramfs", "module in initramfs", image.kernel, inside.version, image.path, "", matters
                 )
             )  # fmt: skip
     libraries = facts.libraries.libraries
+    by_work = served(facts)
     for soname, key in (("libcuda.so.1", "libcuda"), ("libnvidia-ml.so.1", "libnvidia-ml")):
-        if isinstance(libraries, Unknown):
-            found.append(Component(key, key, "", libraries, "linker cache", "", True))
-            continue
-        mine = next((i for i in libraries if i.soname == soname and not i.stub), None)
+        listing = () if isinstance(libraries, Unknown) else libraries
+        mine = next((i for i in listing if i.soname == soname and not i.stub), None)
         version: Fact[str | None] = None if mine is None else mine.version
+        if isinstance(libraries, Unknown):
+            version = libraries
         where = "linker cache" if mine is None else mine.real_path or mine.path
+        if isinstance(version, Unknown) and soname in by_work:
+            version, where = by_work[soname]
         found.append(Component(key, key, "", version, where, _owner(facts, key, version), True))
     return found
+
+
+def _images(ctx: Context) -> tuple[Initramfs, ...]:
+    """What each initramfs holds; one whose inside isn't known where none was looked into.
+
+    None where the driver isn't this system's: its initramfs has no part in it.
+    """
+    facts = ctx.facts
+    if not isinstance(facts.initramfs, Unknown):
+        return facts.initramfs
+    files = facts.modules.files
+    built = {f.kernel for f in files} if not isinstance(files, Unknown) else set()
+    return tuple(
+        Initramfs(release, f"initramfs of {release}", facts.initramfs, facts.initramfs)
+        for release in _mattering(ctx)
+        if release in built and not ctx.outside_driver
+    )
 
 
 def _module_owner(facts: Facts, release: str, version: Fact[str]) -> str:
@@ -199,9 +272,10 @@ def _rest(ctx: Context, reference: str) -> list[Component]:
         gsp = firmware
     else:
         gsp = reference if reference in firmware else next(iter(firmware), None)
-    found.append(
-        Component("gsp", "GSP firmware", "", gsp, "/lib/firmware/nvidia", _owner(facts, "gsp", gsp), True)
-    )  # fmt: skip
+    where = "/lib/firmware/nvidia"
+    if isinstance(gsp, Unknown) and gsp_firmware(facts):
+        gsp, where = gsp_firmware(facts), "NVML"
+    found.append(Component("gsp", "GSP firmware", "", gsp, where, _owner(facts, "gsp", gsp), True))
     manager = facts.services.fabric_manager
     if manager is not None:
         owner = _owner(facts, "fabricmanager", manager)
@@ -325,7 +399,8 @@ def ledger(ctx: Context) -> Ledger:
     plain = [*_drivers(ctx, loaded), *_rest(ctx, reference), *_kernels(ctx)]
     components = tuple(_changed(item, changes) for item in plain)
     known: Fact[int] = facts.history if isinstance(facts.history, Unknown) else len(changes)
-    return Ledger(components, reference, known, _culprit(ctx, components, reference))
+    culprit = _culprit(ctx, components, reference)
+    return Ledger(components, reference, known, culprit, facts.history_notes)
 
 
 def _changed(item: Component, changes: tuple[Change, ...]) -> Component:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,12 @@ from gpu_bringup.ladder.library_repair import (
     align_step,
     foreign,
     foreign_step,
+    missing_step,
     reinstall_step,
     stub_step,
 )
 from gpu_bringup.ladder.loaded import disk_module
+from gpu_bringup.ladder.served import served
 from gpu_bringup.ladder.view import (
     driver_set,
     later,
@@ -25,7 +26,7 @@ from gpu_bringup.ladder.view import (
     module_files,
 )
 from gpu_bringup.ladder.words import Say, ev, listed
-from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
+from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Step
 
 say = Say("libraries")
-_VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
 NEEDED = ("libcuda.so.1", "libnvidia-ml.so.1")
 
 
@@ -86,20 +86,6 @@ def _duplicates(items: tuple[Library, ...]) -> tuple[Library, ...]:
     return tuple(seen.values())
 
 
-def _served(ctx: Context) -> dict[str, tuple[str, str]]:
-    """Library -> (version, who says so), from what answered rather than from a file that was found.
-
-    The libcuda that CUDA has mapped carries its version in its name; NVML's own says none, so what
-    counts there is that it talks to the driver of the version it tells.
-    """
-    told = {}
-    cuda = ctx.facts.cuda
-    match = _VERSION.search(cuda.library) if isinstance(cuda, CudaFacts) else None
-    if isinstance(cuda, CudaFacts) and match:
-        told["libcuda.so.1"] = (match[1], cuda.library)
-    return told
-
-
 def _driver_told(ctx: Context) -> str:
     return ctx.facts.nvml.driver_version if isinstance(ctx.facts.nvml, NvmlFacts) else ""
 
@@ -116,12 +102,12 @@ def _nvml_mismatch(ctx: Context) -> tuple[list[Cause], list[str]]:
 
 def _known(ctx: Context) -> dict[str, str]:
     """Version of each needed library, as its file or its work tells; empty: not known."""
-    served = _served(ctx)
+    told_by = served(ctx.facts)
     known = {}
     for soname in NEEDED:
         real = [item for item in _of(ctx, soname) if not item.stub]
         version = _version(real[0]) if real else ""
-        known[soname] = version or served.get(soname, ("", ""))[0]
+        known[soname] = version or told_by.get(soname, ("", ""))[0]
     return known
 
 
@@ -155,7 +141,7 @@ def check(ctx: Context) -> RungResult:
     words: list[str] = []
     notes: list[Evidence] = []
     version, who = expected(ctx)
-    served = _served(ctx)
+    told_by = served(ctx.facts)
     for soname in NEEDED:
         items = _of(ctx, soname)
         real = tuple(item for item in items if not item.stub)
@@ -177,10 +163,10 @@ def check(ctx: Context) -> RungResult:
             words.append(f"{soname} is there in several versions")
             told = (ev(item.real_path or item.path, _version(item)) for item in twice)
             causes.append(cause("duplicate-userspace-versions", 0.9, *told))
-        if not _version(first) and soname in served:
-            told_version, path = served[soname]
+        if not _version(first) and soname in told_by:
+            told_version, path = told_by[soname]
             first = replace(first, path=path, version=told_version)
-            notes.append(ev(path, "loaded by CUDA"))
+            notes.append(ev(path, "loaded by CUDA" if path.startswith("/") else told_version))
         if version and any(_version(item) == version for item in twice):
             continue
         if version and _version(first) and _version(first) != version:
@@ -209,7 +195,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         steps.append(foreign_step(strange))
     gone = [s for s in NEEDED if not any(not item.stub for item in _of(ctx, s))]
     if gone:
-        steps.append(reinstall_step(ctx, gone))
+        steps += [reinstall_step(ctx, gone), missing_step(ctx, gone)]
     version, _ = expected(ctx)
     if version and _apart(ctx, version, strange):
         steps.append(align_step(ctx, version))

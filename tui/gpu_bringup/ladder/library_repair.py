@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.families.aside import leave_library_folder, move_libraries
 from gpu_bringup.families.common import is_driver_package, reinstall
-from gpu_bringup.ladder.steps import change_step
-from gpu_bringup.ladder.view import base_name, driver_set, packages, upstream_version
+from gpu_bringup.ladder.steps import change_step, install_step
+from gpu_bringup.ladder.view import (
+    base_name,
+    driver_set,
+    installed_package,
+    packages,
+    upstream_version,
+)
 from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.catalogue import DriverPackage
     from gpu_bringup.model.facts import Library
 
 _LIBRARY_PACKAGES = ("libcuda1", "libnvidia-", "nvidia-compute", "nvidia-driver-cuda")
@@ -87,6 +94,41 @@ def reinstall_step(ctx: Context, gone: Sequence[str]) -> Step | None:
         estimate_seconds=60,
         packages=owners,
     )
+
+
+def missing_step(ctx: Context, gone: Sequence[str]) -> Step | None:
+    """Install the driver's libraries where no installed package brings them; None where some does."""
+    family = ctx.family
+    if not gone or family is None or isinstance(ctx.facts.packages.installed, Unknown):
+        return None
+    have = packages(ctx.facts)
+    if any(upstream_version(p.version) and n.startswith(_LIBRARY_PACKAGES) for n, p in have.items()):
+        return None
+    package = ctx.target.exact_package if ctx.target is not None else _as_catalogued(ctx)
+    if package is None:
+        return None
+    names = family.driver_packages(package, ctx.releases)
+    lacking = tuple(name for name in names if base_name(name) not in have)
+    return install_step(
+        ctx,
+        "driver-libraries",
+        "libraries",
+        f"Install the libraries of driver {package.version or package.branch}",
+        f"{listed(gone)} is not here, and no installed package brings it: programs have nothing to talk "
+        "to the module with. The version is that of the module.",
+        lacking,
+        done_when=("libraries",),
+        estimate_seconds=90,
+        risk="None for what runs now: nothing that is here is replaced.",
+    )
+
+
+def _as_catalogued(ctx: Context) -> DriverPackage | None:
+    """The installed driver's packages, where the catalogue knows more of them than the module's."""
+    package = installed_package(ctx)
+    if package is None or len(package.packages) < 2:
+        return None
+    return package
 
 
 def align_step(ctx: Context, version: str) -> Step | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup.families.aside import move_files
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.ledger import culprit_evidence
@@ -11,7 +12,7 @@ from gpu_bringup.ladder.log_causes import log_causes
 from gpu_bringup.ladder.module import will_exist
 from gpu_bringup.ladder.nouveau import competing
 from gpu_bringup.ladder.signing import enrolment_missing
-from gpu_bringup.ladder.steps import initramfs_steps, reboot_step, systemctl
+from gpu_bringup.ladder.steps import change_step, initramfs_steps, reboot_step, systemctl
 from gpu_bringup.ladder.view import (
     later,
     library_version,
@@ -227,22 +228,19 @@ def _unblock(ctx: Context) -> tuple[Step, ...]:
     paths = _leftovers(ctx)
     if not paths:
         return ()
-    # modprobe reads only names that end in .conf (modprobe.d(5)).
-    pairs = [(path, f"{path}.moved-by-gpu-bringup") for path in paths]
     images = tuple(command for step in initramfs_steps(ctx) for command in step.commands)
-    return (
-        Step(
-            id="unblock-nvidia",
-            rung="loaded",
-            title=f"Move aside what keeps nvidia out ({listed(paths)})",
-            why="This file keeps NVIDIA's modules from loading, often left by prime-select, passthrough "
-            "or a guide. It is kept under another name that modprobe doesn't read.",
-            commands=(*(Command(("mv", "-n", "--", old, new)) for old, new in pairs), *images),
-            undo=(*(Command(("mv", "-n", "--", new, old)) for old, new in pairs), *images),
-            estimate_seconds=10 + 40 * len(images),
-            risk="If somebody wanted the GPUs for virtual machines or another driver, ask them first.",
-        ),
+    step = change_step(
+        "unblock-nvidia",
+        "loaded",
+        f"Move aside what keeps nvidia out ({listed(paths)})",
+        "This file keeps NVIDIA's modules from loading, often left by prime-select, passthrough or a "
+        "guide. It is kept, with its name, below /var/lib/gpu-bringup/aside.",
+        move_files(paths, images),
+        estimate_seconds=10 + 40 * len(images),
+        risk="If somebody wanted the GPUs for virtual machines or another driver, ask them first. A file "
+        "that a package owns is refused: then that package must be changed.",
     )
+    return (step,) if step is not None else ()
 
 
 def repair(ctx: Context) -> tuple[Step, ...]:

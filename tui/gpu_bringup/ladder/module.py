@@ -9,6 +9,7 @@ from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.flavours import kernel_flavour, prebuilt_cause
+from gpu_bringup.ladder.foreign_modules import aside_steps, stale_links
 from gpu_bringup.ladder.images import stale_causes
 from gpu_bringup.ladder.ledger import culprit_evidence
 from gpu_bringup.ladder.signing import key_step
@@ -368,6 +369,9 @@ def _build_steps(ctx: Context, fresh: bool) -> list[Step]:
             and not hopeless(ctx, release)
         )
     )
+    lacking = tuple(
+        dict.fromkeys((*lacking, *(r for r in ctx.releases if stale_links(ctx, r))))
+    )
     # Ready-made modules are among the packages of the install step itself.
     come_along = fresh and package.route != "dkms"
     for release in () if come_along else lacking:
@@ -448,6 +452,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         steps.append(key_step(ctx))
     if fresh:
         steps.append(_install(ctx))
+    steps += aside_steps(ctx)
     steps += _build_steps(ctx, fresh)
     if stale_causes(ctx):
         steps += initramfs_steps(ctx, ("module",))

@@ -278,6 +278,8 @@ def check(ctx: Context) -> RungResult:
     if ctx.outside_driver:
         return outside_skip(ctx, say)
     facts = ctx.facts.packages
+    if ctx.family is None and isinstance(ctx.facts.os, Unknown):
+        return say.unknown(f"which distribution this is isn't known: {ctx.facts.os.reason}")
     if ctx.family is None:
         if driver_traces(ctx) and ctx.target is None:
             return say.skipped("this distribution's package manager is not one that is known here")

@@ -463,6 +463,8 @@ class Facts:
     """Of those, the ones older than modprobe.d or the modules: looked into by every check."""
     history: Fact[tuple[Change, ...]] = _NOT_LOOKED
     """Package changes that matter, oldest first; looked up only when asked or when layers differ."""
+    history_notes: tuple[str, ...] = ()
+    """Files of it that could not be read to their end ("FILE: why")."""
     recorded: bool = False
     """The host is a record: nothing can be run on it."""
 

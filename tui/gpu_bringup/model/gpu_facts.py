@@ -52,6 +52,8 @@ class NvmlFacts:
     gpus: tuple[NvmlGpu, ...]
     failed: tuple[str, ...] = ()
     """GPUs that NVML counts but can't read, with its own words: "GPU 2: GPU is lost"."""
+    library_version: str = ""
+    """Driver version in NVML's own ("13.580.159.04" -> "580.159.04"); empty: not told."""
 
 
 @dataclass(frozen=True, slots=True)

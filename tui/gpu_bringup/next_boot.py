@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.ladder.loaded import blacklist_entries
@@ -128,8 +128,28 @@ def _headers(ctx: Context, kernel: Kernel) -> Answer:
     return Answer(BAD, state.value, f"its headers are {state.value}")
 
 
+def short_reason(unknown: Unknown) -> str:
+    """Why something isn't known, without the long command that a record lacks the answer to."""
+    return "not in this record" if "in this record" in unknown.reason else unknown.reason
+
+
 def _version(file: ModuleFile) -> str:
     return file.version if isinstance(file.version, str) else "version unknown"
+
+
+def module_version(ctx: Context, file: ModuleFile) -> Fact[str]:
+    """Version of a module file: its own word, else dkms's, which installed it for that kernel."""
+    builds = ctx.facts.modules.dkms
+    if isinstance(file.version, str) or isinstance(builds, Unknown) or "dkms" not in file.path:
+        return file.version
+    put_there = {
+        build.version
+        for build in builds
+        if build.module.startswith("nvidia")
+        and build.kernel == file.kernel
+        and build.state == "installed"
+    }
+    return put_there.pop() if len(put_there) == 1 else file.version
 
 
 def _unfit(ctx: Context, file: ModuleFile) -> str:
@@ -149,8 +169,10 @@ def _module(ctx: Context, release: str) -> Answer:
     if not mine:
         return Answer(BAD, "none", "there is no nvidia module for it")
     wish = wanted(ctx)
-    fits = [file for file in mine if wish.fits(file)]
-    file = (fits or list(mine))[0]
+    seen = [replace(file, version=module_version(ctx, file)) for file in mine]
+    fits = [file for file in seen if wish.fits(file)]
+    sure = [file for file in fits if isinstance(file.version, str)]
+    file = (sure or fits or seen)[0]
     magic = file.vermagic.split(" ", 1)[0] if isinstance(file.vermagic, str) else release
     if magic != release and "weak-updates" not in file.path:
         return Answer(BAD, f"for {magic}", f"its nvidia module was built for {magic}")
@@ -160,6 +182,9 @@ def _module(ctx: Context, release: str) -> Answer:
     unfit = _unfit(ctx, file)
     if unfit:
         return Answer(BAD, f"{_version(file)} unfit", unfit)
+    if isinstance(file.version, Unknown):
+        why = f"the version of its nvidia module could not be read: {short_reason(file.version)}"
+        return Answer(UNKNOWN, "version unknown", why)
     flavour = "" if isinstance(file.flavour, Unknown) else f" {file.flavour.value}"
     return Answer(OK, f"{_version(file)}{flavour}")
 

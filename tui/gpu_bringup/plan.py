@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from gpu_bringup.ladder.base import Context
 
+_BRINGS_DRIVER = re.compile(
+    r"^(add-repository-.*|enable-components|pin-branch|driver|align-driver)$"
+)
+"""Steps that another driver release is the reason for."""
 FIRST_BOOT_RUNGS = ("gpu", "loaded", "devices", "nvml", "fabric", "cuda")
 BUILD_PACKAGES = ("headers", "compiler")
 """Steps that may share one package manager run: nothing is built by either."""
@@ -131,6 +136,18 @@ def _rank(step: Step) -> int:
 def _ordered(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """As the rungs gave them: what makes the next boot good first, then what runs now, a reboot last."""
     return tuple(sorted(steps, key=_rank))
+
+
+def _with_reason(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Say in the first step that another driver needs, and in the driver's own, why it is another."""
+    reason = ctx.target.instead if ctx.target is not None else ""
+    if not reason:
+        return steps
+    fitting = [step for step in steps if _BRINGS_DRIVER.match(step.id)]
+    told = [*fitting[:1], *(step for step in fitting[1:] if step.id == "driver")]
+    return tuple(
+        replace(step, why=f"{reason} {step.why}") if step in told else step for step in steps
+    )
 
 
 _BY_HAND = {
@@ -263,9 +280,10 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     if "packages" in bad and packages.held_in_the_way(ctx):
         # What is released for the new driver is held anew.
         bad |= {"guard"}
-    if _no_driver_chosen(ctx, report):
+    # What is installed isn't known while the package database is damaged.
+    if _no_driver_chosen(ctx, report) or ctx.facts.packages.damage:
         bad &= {"packages"}
     steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))
     steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
-    steps = _refreshed(ctx, steps)
+    steps = _with_reason(ctx, _refreshed(ctx, steps))
     return Plan(target, steps, _blocked(ctx, report, steps), first_boot, _made_for(ctx, steps))

@@ -1,33 +1,41 @@
-"""Keep what is installed, where nothing rules it out."""
+"""Keep what is installed, where nothing rules it out; say why where something does."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpu_bringup.ladder.build_errors import cause_of_build_error
+from gpu_bringup.ladder.failed_build import HOPELESS
+from gpu_bringup.ladder.series import core_versions
+from gpu_bringup.ladder.view import upstream_version
 from gpu_bringup.model.target import Assessment, Reason, Recommendation, Verdict
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
-    from gpu_bringup.model.facts import Facts
+    from collections.abc import Callable
 
+    from gpu_bringup.model.facts import DkmsBuild, Facts
+    from gpu_bringup.model.target import Target
+
+_ABOUT_BUILDS = frozenset({"driver-kernel", "stable-break", "measured-build"})
+"""They count as long as a module is still to be built: one that is there was built all the same."""
 # Rules that speak about a choice still to be made; a driver that is there already is not undone for
 # their sake (its notes are shown all the same).
-_ABOUT_CHOOSING = frozenset(
-    {
-        "lifecycle",
-        "branch-type",
-        "security-floor",
-        "source-reachable",
-        "driver-kernel",
-        "stable-break",
-        "measured-build",
-        "compiler-kernel",
-        "secure-boot-route",
-        "os-lifecycle",
-        "kernel-lifecycle",
-    }
-)
+_ABOUT_CHOOSING = _ABOUT_BUILDS | {
+    "lifecycle",
+    "branch-type",
+    "security-floor",
+    "source-reachable",
+    "compiler-kernel",
+    "secure-boot-route",
+    "os-lifecycle",
+    "kernel-lifecycle",
+}
+KEPT = "already-installed"
+"""Rule of the reason that a kept driver carries."""
 
 
 def installed_versions(facts: Facts) -> dict[str, str]:
@@ -37,42 +45,128 @@ def installed_versions(facts: Facts) -> dict[str, str]:
     return {item.name: item.version for item in facts.packages.installed if item.installed}
 
 
+def _present(assessment: Assessment, versions: dict[str, str]) -> str | None:
+    """Version of the installed package with this candidate's modules, for whatever kernel; else None."""
+    name = assessment.target.package.kernel_package
+    if not name:
+        return None
+    # Ready-made modules are one package a kernel: after an upgrade the new kernel's is what lacks.
+    pattern = re.escape(name).replace(re.escape("{kernel}"), r"\d\S*")
+    return next((v for package, v in versions.items() if re.fullmatch(pattern, package)), None)
+
+
 def is_installed(assessment: Assessment, versions: dict[str, str]) -> bool:
     """Is the package with this candidate's modules installed (in its version, where it names one)?"""
-    package = assessment.target.package
-    for release in assessment.target.kernels or ("",):
-        name = package.kernel_package.replace("{kernel}", release)
-        found = versions.get(name)
-        if found is None:
-            return False
-        if package.package_version and found != package.package_version:
-            return False
-    return True
+    package, found = assessment.target.package, _present(assessment, versions)
+    if found is None:
+        return False
+    if package.package_version and found != package.package_version:
+        return False
+    # Sources share names of packages: the branch tells which of them it came from.
+    installed = upstream_version(found)
+    return not installed or not package.branch_certain or branch_of(installed) == package.branch
 
 
-def prefer_installed(recommendation: Recommendation, facts: Facts) -> Recommendation:
-    """The recommendation with the installed candidate first, if there is one that may stay."""
+def failed_build(facts: Facts, version: str, kernels: tuple[str, ...]) -> DkmsBuild | None:
+    """The build of this driver version that failed at the driver's own source, for one of ``kernels``."""
+    if isinstance(facts.modules.dkms, Unknown):
+        return None
+    for build in facts.modules.dkms:
+        own = build.module.startswith("nvidia") and build.version == version
+        failed = build.state == "failed" and build.kernel in kernels and build.first_error
+        if own and failed and cause_of_build_error(build.first_error) in HOPELESS:
+            return build
+    return None
+
+
+def _built_everywhere(assessment: Assessment, facts: Facts) -> bool:
+    """Is a module of this version there for each kernel of the target? Unknown ones count as there."""
+    target = assessment.target
+    if isinstance(facts.modules.files, Unknown):
+        return False
+    there = {
+        file.kernel
+        for file in facts.modules.files
+        if file.name == "nvidia"
+        and (isinstance(file.version, Unknown) or file.version == target.driver.version)
+    }
+    return all(release in there for release in target.kernels)
+
+
+def _may_stay(assessment: Assessment, facts: Facts) -> bool:
+    target = assessment.target
+    if failed_build(facts, target.driver.version, target.kernels) is not None:
+        return False
+    built = _built_everywhere(assessment, facts)
+    allowed = _ABOUT_CHOOSING if built else _ABOUT_CHOOSING - _ABOUT_BUILDS
+    return all(reason.rule in allowed for reason in assessment.blocked_by)
+
+
+def prefer_installed(
+    recommendation: Recommendation,
+    facts: Facts,
+    exact: Callable[[str], Recommendation] | None = None,
+) -> Recommendation:
+    """The recommendation with the installed candidate first, if there is one that may stay.
+
+    Args:
+        exact: judges one driver version as if it had been asked for; so that an installed release
+            that isn't its branch's newest stays as well. None: the newest stands for its branch.
+    """
     versions = installed_versions(facts)
-    chosen = recommendation.chosen
-    if not versions or (chosen is not None and is_installed(chosen, versions)):
+    if not versions:
         return recommendation
-    for assessment, _ in recommendation.alternatives:
+    chosen = recommendation.chosen
+    everyone = [
+        *([chosen] if chosen is not None else []),
+        *(a for a, _ in recommendation.alternatives),
+    ]
+    for assessment in everyone:
         if not is_installed(assessment, versions):
             continue
-        if any(reason.rule not in _ABOUT_CHOOSING for reason in assessment.blocked_by):
-            continue
-        return _moved_first(recommendation, assessment)
+        same = _as_installed(assessment, facts, versions, exact)
+        if same is assessment and assessment is chosen:
+            return recommendation
+        if _may_stay(same, facts):
+            return _moved_first(recommendation, assessment, same)
     return recommendation
 
 
-def _moved_first(recommendation: Recommendation, assessment: Assessment) -> Recommendation:
+def _as_installed(
+    assessment: Assessment,
+    facts: Facts,
+    versions: dict[str, str],
+    exact: Callable[[str], Recommendation] | None,
+) -> Assessment:
+    """The candidate in the release that is installed, whole and in one version; else as it is."""
+    target = assessment.target
+    installed = upstream_version(_present(assessment, versions) or "")
+    whole = core_versions(facts) == {installed}
+    open_choice = not target.package.version and target.package.branch_certain
+    if exact is None or not whole or not open_choice or installed == target.driver.version:
+        return assessment
+    found = exact(installed)
+    known = [*([found.chosen] if found.chosen else []), *(item for item, _ in found.alternatives)]
+    for item in known:
+        other = item.target
+        alike = other.driver.version == installed and other.driver.flavour is target.driver.flavour
+        if alike and other.source_kind == target.source_kind:
+            return replace(
+                item, target=replace(other, package=target.package, extras=target.extras)
+            )
+    return assessment
+
+
+def _moved_first(
+    recommendation: Recommendation, offered: Assessment, assessment: Assessment
+) -> Recommendation:
     previous = recommendation.chosen
     reasons = tuple(
         replace(reason, blocking=False) if reason.rule in _ABOUT_CHOOSING else reason
         for reason in assessment.reasons
     )
     kept = Reason(
-        rule="already-installed",
+        rule=KEPT,
         verdict=Verdict.OK,
         detail="it is installed here already, and nothing about this hardware rules it out",
         sources=("package database of this host",),
@@ -83,7 +177,7 @@ def _moved_first(recommendation: Recommendation, assessment: Assessment) -> Reco
         for reason in assessment.blocked_by
         if reason.verdict is Verdict.VIOLATED and reason.detail not in recommendation.notes
     )
-    others = [(item, why) for item, why in recommendation.alternatives if item is not assessment]
+    others = [(item, why) for item, why in recommendation.alternatives if item is not offered]
     if previous is not None:
         why = "better for a new host, but another driver is installed; name it with --driver to change"
         others.insert(0, (previous, why))
@@ -94,3 +188,73 @@ def _moved_first(recommendation: Recommendation, assessment: Assessment) -> Reco
         alternatives=tuple(others),
         notes=(*recommendation.notes, *loud),
     )
+
+
+def kept(recommendation: Recommendation) -> Assessment | None:
+    """The chosen candidate where it is the installed driver that stays; else None."""
+    chosen = recommendation.chosen
+    stays = chosen is not None and any(reason.rule == KEPT for reason in chosen.reasons)
+    return chosen if stays else None
+
+
+def why_moved(recommendation: Recommendation, facts: Facts) -> str:
+    """Why the target is another driver than the installed one, with evidence; empty: it is the same.
+
+    A sentence or two for the plan. Where nothing stands against the installed one, the move was
+    asked for.
+    """
+    chosen, versions = recommendation.chosen, installed_versions(facts)
+    if chosen is None or not versions:
+        return ""
+    new = chosen.target
+    everyone = [(chosen, ""), *recommendation.alternatives]
+    there = [
+        (item, why, found)
+        for item, why in everyone
+        if (found := _present(item, versions)) is not None
+    ]
+    for item, _, found in there:
+        old = item.target
+        version = upstream_version(found)
+        same = version == new.driver.version or not new.package.branch_certain
+        if same and old.driver.flavour is new.driver.flavour:
+            return ""
+    if not there:
+        return ""
+    item, why, found = next(
+        (entry for entry in there if is_installed(entry[0], versions)), there[0]
+    )
+    version = upstream_version(found)
+    name = f"{version} {item.target.driver.flavour.value}, which is installed,"
+    build = failed_build(facts, version, new.kernels)
+    if build is not None:
+        return (
+            f"{name} does not compile on {build.kernel}: “{build.first_error}” ({build.log_path}). "
+            f"Therefore {new.driver.version} {new.driver.flavour.value} takes its place."
+        )
+    against = _against(item, why) if version == item.target.driver.version else ""
+    if against:
+        return (
+            f"{name} can't stay: {against} Therefore {new.driver.version} "
+            f"{new.driver.flavour.value} takes its place."
+        )
+    return f"{name} is replaced by {new.driver.version} {new.driver.flavour.value}, as was chosen."
+
+
+def _against(item: Assessment, why: str) -> str:
+    """What stands against an installed candidate; what only speaks of choices is left out."""
+    hard = [r for r in item.blocked_by if r.rule not in _ABOUT_CHOOSING - _ABOUT_BUILDS]
+    texts = list(dict.fromkeys(reason.detail for reason in hard))
+    if not texts and re.search(r"\bd(?:oes|id) not compile", why):
+        texts = [f"{why}."]
+    return " ".join(text if text.endswith(".") else f"{text}." for text in texts[:2])
+
+
+def with_reason(
+    target: Target | None, recommendation: Recommendation, facts: Facts
+) -> Target | None:
+    """The target with the reason for leaving the installed driver, where it does."""
+    if target is None:
+        return None
+    reason = why_moved(recommendation, facts)
+    return replace(target, instead=reason) if reason else target

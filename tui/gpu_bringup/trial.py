@@ -26,6 +26,7 @@ from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.paths import cache_folder, state_folder
 from gpu_bringup.recommend import proving_order
 from gpu_bringup.run import lock
+from gpu_bringup.settled import kept
 from gpu_bringup.trial_build import (
     DkmsSource,
     Outcome,
@@ -91,6 +92,11 @@ def prove_candidates(
         # A server without network: its folder is read by the plan's own commands alone.
         return recommendation
     order = proving_order(facts, answers, catalogue, evidence_store.load_evidence(state_folder()))
+    stays = kept(recommendation)
+    if stays is not None:
+        # The least change first: whether what is installed compiles after all.
+        rest = tuple(item for item in order if not _alike(item, stays))
+        order = (stays, *rest)
     if not order:
         return recommendation
     prover = _Prover(host, facts, family, catalogue, report, cancelled or threading.Event())
@@ -101,6 +107,13 @@ def prove_candidates(
             return _in_order(prover, recommendation, order, report)
     except OSError as error:
         raise _no_room(error) from error
+
+
+def _alike(one: Assessment, other: Assessment) -> bool:
+    return (
+        one.target.package.id == other.target.package.id
+        and one.target.driver == other.target.driver
+    )
 
 
 def _another_trial(path: Path) -> RunLockedError:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """List the ways on, or take one; exit status as ``check`` and ``apply`` have them."""
     wanted = getattr(arguments, "way", None)
+    tried = getattr(arguments, "boot_trial", None)
+    if tried is not None:
+        from gpu_bringup.commands import boot_trial
+
+        return boot_trial.run(arguments, tried)
     drain = _drain(arguments)
     asked = look(arguments)
     situation = engine.examine(asked.host, asked.facts, asked.answers, asked.catalogue)

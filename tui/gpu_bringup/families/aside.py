@@ -22,7 +22,8 @@ _LDCONFIG = Command(("ldconfig",))
 
 
 @lru_cache(maxsize=1)
-def _script() -> str:
+def move_aside_script() -> str:
+    """Text of scripts/move-aside.sh."""
     return data_folder("scripts").joinpath("move-aside.sh").read_text(encoding="utf-8")
 
 
@@ -31,7 +32,7 @@ def _aside(*words: str) -> Command:
 
 
 def _write() -> tuple[Write, ...]:
-    return (Write(MOVE_ASIDE, _script(), 0o755),)
+    return (Write(MOVE_ASIDE, move_aside_script(), 0o755),)
 
 
 def move_libraries(paths: Sequence[str]) -> Change:
@@ -46,3 +47,12 @@ def move_libraries(paths: Sequence[str]) -> Change:
 def leave_library_folder(folder: str) -> Change:
     """Take a folder (of stubs) out of the linker's configuration."""
     return Change(writes=_write(), commands=(_aside("library-folder", folder), _LDCONFIG))
+
+
+def move_files(paths: Sequence[str], after: Sequence[Command] = ()) -> Change:
+    """Move files that no package owns out of the way; ``after``: commands that make it count."""
+    return Change(
+        writes=_write(),
+        commands=(_aside("files", *paths), *after),
+        undo=(_aside("back", *paths), *after),
+    )

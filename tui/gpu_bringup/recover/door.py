@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from gpu_bringup.facts import thinning
 from gpu_bringup.facts.collect import collect
 from gpu_bringup.facts.deeper import with_initramfs
 from gpu_bringup.facts.in_use import observe as who
@@ -122,7 +123,7 @@ def put_off(host: Host, report: LadderReport, state: Path | None = None) -> Remi
         HostError: they can't be written.
     """
     folder = state or state_folder()
-    listening = RecordingHost(host)
+    listening = RecordingHost(host, thinning)
     collect(listening)
     reminder.make_folder(folder)
     write_record(folder / reminder.RECORD, listening.record())

@@ -10,6 +10,7 @@ from gpu_bringup.ladder.signature import would_be_taken
 from gpu_bringup.ladder.signing import enforced
 from gpu_bringup.ladder.steps import reboot_step
 from gpu_bringup.ladder.view import boards, module_files, wanted
+from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
@@ -53,19 +54,40 @@ def why_not(ctx: Context, release: str) -> str:
 
 
 def serving(ctx: Context) -> tuple[str, ...]:
-    """Installed kernels whose driver would work, newest first; the running one is not among them."""
+    """Installed kernels whose driver would work, those that are known to first, each group newest first.
+
+    Of the others nothing is known that speaks against them: ``doubt`` says what isn't known. The
+    running kernel is not among them.
+    """
     installed = ctx.facts.kernels.installed
     if isinstance(installed, Unknown) or blacklist_entries(ctx):
         return ()
-    failing = {row.release for row in next_boot(ctx).rows if row.works is False}
-    return tuple(
+    rows = next_boot(ctx).rows
+    failing = {row.release for row in rows if row.works is False}
+    known = {row.release for row in rows if row.works is True}
+    found = [
         kernel.release
         for kernel in installed
         if kernel.bootable
         and not kernel.running
         and kernel.release not in failing
         and not why_not(ctx, kernel.release)
-    )
+    ]
+    return tuple(sorted(found, key=lambda release: release not in known))
+
+
+def doubt(ctx: Context, release: str) -> str:
+    """What isn't known of this kernel's driver although nothing speaks against it; empty: all is."""
+    row = next((row for row in next_boot(ctx).rows if row.release == release), None)
+    return listed(row.reasons) if row is not None and isinstance(row.works, Unknown) else ""
+
+
+def driver_words(ctx: Context, release: str) -> str:
+    """What is known of the driver that this kernel would have, in a sentence."""
+    unsure = doubt(ctx, release)
+    if not unsure:
+        return f"{release} has a driver that fits, judged by its files."
+    return f"{release} has a driver, and nothing is known to speak against it; not known: {unsure}."
 
 
 def boot_steps(ctx: Context, release: str, *, once: bool) -> tuple[tuple[Step, ...], str, str]:
@@ -79,8 +101,8 @@ def boot_steps(ctx: Context, release: str, *, once: bool) -> tuple[tuple[Step, .
         id="boot-once" if once else "boot-default",
         rung="kernel",
         title=f"Boot {release} {how}",
-        why=f"{release} has a driver that fits, judged by its files. This tells the boot loader, "
-        "nothing else: no package and no module changes.",
+        why=f"{driver_words(ctx, release)} This tells the boot loader, nothing else: no package and no "
+        "module changes.",
         commands=choice.change.commands,
         writes=choice.change.writes,
         undo=choice.change.undo,

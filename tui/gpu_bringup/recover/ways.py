@@ -56,15 +56,12 @@ def _boot_way(ctx: Context, release: str, once: bool, in_use: InUse) -> tuple[Wa
         return None, why_not
     if once:
         title = f"Back to service now: boot {release} once"
-        what = (
-            f"{release} has a driver that fits, judged by its files. The boot loader starts it at the next "
-            "boot only; the boot after that is as before, so mend it before then."
-        )
+        what = f"{kernels.driver_words(ctx, release)} The boot loader starts it at the next boot only; the boot after that is as before, so mend it before then."
     else:
         title = f"Back to service now: boot {release} until further notice"
         what = (
-            f"{release} has a driver that fits, judged by its files, and becomes the default, also for "
-            "boots that nobody planned. Newer kernels stay installed, with their security fixes unused."
+            f"{kernels.driver_words(ctx, release)} It becomes the default, also for boots that nobody "
+            "planned. Newer kernels stay installed, with their security fixes unused."
         )
     plan = Plan({}, steps, made_for=_made_for(ctx, (release,)))
     way_id = BOOT_ONCE if once else BOOT_DEFAULT

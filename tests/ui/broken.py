@@ -47,7 +47,9 @@ def _nouveau() -> Record:
     data = _on_the_old_kernel()
     data["files"]["/proc/modules"] += "nouveau 3956736 1 - Live 0xffffffffc0b00000\n"
     data["listings"]["/sys/module"].append("nouveau")
-    data["links"]["/sys/bus/pci/devices/0000:17:00.0/driver"] = "../../../../bus/pci/drivers/nouveau"
+    data["links"]["/sys/bus/pci/devices/0000:17:00.0/driver"] = (
+        "../../../../bus/pci/drivers/nouveau"
+    )
     del data["files"]["/etc/modprobe.d/nvidia-blacklists-nouveau.conf"]
     data["listings"]["/etc/modprobe.d"] = []
     return data

@@ -61,9 +61,9 @@ class WizardApp(App[int]):
         """Ctrl-Q is q: it asks as well where a run is under way."""
         await self._leave()
 
-    async def action_help_quit(self) -> None:
+    def action_help_quit(self) -> None:
         """Ctrl-C closes what lies on top."""
-        await self._leave()
+        self.call_later(self._leave)
 
     async def _leave(self) -> None:
         for action in ("close", "leave"):

@@ -44,7 +44,10 @@ class LookPage(Page):
     STEP = "look"
     BINDINGS = [
         Binding("l,escape", "ways", "The ways", key_display="l"),
-        *(Binding(f"{number}", f"point({number})", "To a way", show=False) for number in range(1, 10)),
+        *(
+            Binding(f"{number}", f"point({number})", "To a way", show=False)
+            for number in range(1, 10)
+        ),
         Binding("i", "about", "About"),
         Binding("l", "ladder", "Ladder"),
         Binding("d", "decide", "Decide"),
@@ -352,7 +355,9 @@ class LookPage(Page):
             ways = [choose.Way(way.id, way.title, way_about(way)) for way in recovery.ways]
             title = Static(told, classes="ways-title")
             await box.mount(title, Ways(ways, width=self.app.size.width, brief=brief))
-        self.first_focus()
+        if self.wizard.current == self.STEP:
+            # Else the keys of a page that isn't seen would work.
+            self.first_focus()
         self._show()
         self.screen.refresh_bindings()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -12,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.screen import Screen
 from textual.timer import Timer
 
 from gpu_bringup import engine
@@ -20,11 +19,13 @@ from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.run.follow import Follower
 from gpu_bringup.ui import background
+from gpu_bringup.ui.ask_password import password_asker
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.log_tail import LogTail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.run_model import RunModel, now_seconds
+from gpu_bringup.ui.run_seat import RunSeat
 from gpu_bringup.ui.screens.ask import AskScreen
 from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.screens.detail import DetailScreen
@@ -54,12 +55,14 @@ class RunPage(Page):
         Binding("l", "log", "Full log"),
         Binding("d", "details", "Steps and why"),
         Binding("i", "answer", "Answer"),
+        Binding("t", "take_over", "Take over"),
     ]
 
     DEFAULT_CSS = """
     RunPage #run-notice { color: $text-warning; }
     RunPage #run-command { color: $text-accent; }
     RunPage #run-state { color: $muted; }
+    RunPage #run-begun { color: $muted; display: none; }
     """
 
     class Ended(Message):
@@ -78,11 +81,16 @@ class RunPage(Page):
         self._since_shown = 0.0
         self._asked: tuple[str, bool] | None = None
         self._starting = False
+        self._seat: RunSeat | None = None
+        self._dialog: Screen[str | None] | None = None
+        """The question that was put last; taken off where it is no longer this terminal's."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             with Vertical():
                 yield Line(id="run-head")
+                yield Line(id="run-mode")
+                yield Line(id="run-begun")
                 yield Line(id="run-command")
                 yield ProgressLine(id="run-progress")
                 yield Line(id="run-notice")
@@ -101,12 +109,16 @@ class RunPage(Page):
         return self.wizard.run_state == "running"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "take_over":
+            return (
+                self.running and self.watching and self._seat is not None and self._seat.reachable
+            )
         if action == "stop":
-            return self.running and not self.model.stopping
+            return self.running and not self.model.stopping and not self.watching
         if action == "log":
             return bool(self.model.log)
         if action == "answer":
-            return self.running and self.model.prompt is not None
+            return self.running and self.model.prompt is not None and not self.watching
         if action == "search":
             return self._tail is not None
         return True
@@ -138,6 +150,11 @@ class RunPage(Page):
                         "let finish, so that nothing is left half installed. q leaves the wizard; the run "
                         "goes on."
                     ),
+                    tr(
+                        "One terminal at a time answers a run's questions and stops it. Where another one "
+                        "does, this one only shows it, until t takes it over; then the other one only "
+                        "shows it. A terminal that was closed gives its place up."
+                    ),
                 ]
             ),
         )
@@ -146,7 +163,7 @@ class RunPage(Page):
 
     def begin(self, plan: Plan, *, undoing: bool = False) -> None:
         """Start taking the steps of a plan."""
-        wizard, ask = self.wizard, self._password_asker()
+        wizard, ask = self.wizard, password_asker(self.app)
         label = "undo" if undoing else wizard.host.label
         prelude: list[dict[str, object]] = [
             {"event": "trial", **event.to_json()} for event in wizard.trials
@@ -159,14 +176,14 @@ class RunPage(Page):
             shown = [] if undoing else prelude
             return engine.apply(plan, label=label, prelude=shown, mend=mend, ask=ask)
 
-        background.start(self, take, self._started, "apply")
+        background.start(self, take, self._begun_here, "apply")
         self._show()
 
     def resume(self, run_id: str) -> None:
         """Go on with a run that broke off, failed or waited for a reboot."""
         from gpu_bringup.run.start import resume_run
 
-        ask = self._password_asker()
+        ask = password_asker(self.app)
         self._clear(self.wizard.undoing)
 
         def go_on() -> Follower:
@@ -189,28 +206,10 @@ class RunPage(Page):
         self.wizard.run_state = ""
         self.query_one(TailView).clear()
 
-    def _password_asker(self) -> Callable[[str], str | None]:
-        """What the engine calls, in its own thread, when sudo wants a password."""
-        app = self.app
+    def _begun_here(self, outcome: Outcome[Follower]) -> None:
+        self._started(outcome, own=True)
 
-        def ask(prompt: str) -> str | None:
-            answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-            background.hand_over(app, lambda: self._ask_password(prompt, answers))
-            return answers.get()
-
-        return ask
-
-    def _ask_password(self, prompt: str, answers: queue.SimpleQueue[str | None]) -> None:
-        self.app.push_screen(
-            AskScreen(
-                prompt.strip() or tr("sudo asks for your password"),
-                tr("It goes to sudo only; it is never logged or saved."),
-                secret=True,
-            ),
-            answers.put,
-        )
-
-    def _started(self, outcome: Outcome[Follower]) -> None:
+    def _started(self, outcome: Outcome[Follower], *, own: bool = False) -> None:
         self._starting = False
         if outcome.value is None:
             assert outcome.error is not None
@@ -224,6 +223,7 @@ class RunPage(Page):
             return
         self.wizard.follower = outcome.value
         self.wizard.run_state = "running"
+        self._sit_down(outcome.value.folder, own)
         self._quiet = 0.0
         self._timer = self.set_interval(_POLL, self._poll)
         self.post_message(self.Changed())
@@ -251,12 +251,13 @@ class RunPage(Page):
         self._since_shown += _POLL
         if events or self._since_shown >= _SHOWN_EVERY:
             self._since_shown = 0.0
+            self._may()
             self._show()
         if self.model.ended is not None:
             self._finish()
         elif self.model.prompt is None:
             self._asked = None
-        elif self._asked is None:
+        elif self._asked is None and not self.watching:
             self.action_answer()
 
     def _take(self, event: dict[str, object]) -> None:
@@ -287,6 +288,7 @@ class RunPage(Page):
         if self._timer is not None:
             self._timer.stop()
         self._read()
+        self._stand_up()
         assert self.model.ended is not None
         self.wizard.run_state = str(self.model.ended.get("state", "failed"))
         if self.wizard.run_state == "done" and not self.wizard.undoing:
@@ -299,6 +301,11 @@ class RunPage(Page):
     def _show(self) -> None:
         model, now = self.model, now_seconds()
         self.query_one("#run-head", Line).show(self._head(now))
+        mode = self._seat.mode() if self.running and self._seat is not None else ""
+        self.query_one("#run-mode", Line).show(mode)
+        told = self.query_one("#run-begun", Line)
+        told.display = self.running and self.watching
+        told.show(tr("It was {begun}.").format(begun=self._seat.begun) if self._seat else "")
         command = f"$ {shlex.join(model.argv)}" if model.argv else ""
         self.query_one("#run-command", Line).show(command)
         text = model.text
@@ -308,7 +315,8 @@ class RunPage(Page):
             )
         notice = model.notice
         if model.prompt is not None:
-            notice = tr("The command asks: {text}   i answers it").format(text=model.prompt[0])
+            asks = tr("The command asks: {text}").format(text=model.prompt[0])
+            notice = asks if self.watching else asks + tr("   i answers it")
         self.query_one("#run-notice", Line).show(notice)
         view = self.query_one(TailView)
         follows = tr("following") if view.following else tr("scrolled up; End follows again")
@@ -336,11 +344,69 @@ class RunPage(Page):
         stop = Content.styled(tr("  stopping"), f"bold {WARN}") if model.stopping else Content("")
         return Content.assemble((head, "bold"), f"  {clock(current.seconds(now))}", stop)
 
+    # --- who answers it
+
+    @property
+    def watching(self) -> bool:
+        """Does somebody else answer this run?"""
+        return self._seat is not None and self._seat.watching
+
+    def _sit_down(self, folder: Path, own: bool) -> None:
+        self._stand_up()
+        self._seat = RunSeat(folder, own=own)
+        if self._seat.problem:
+            self.notify(self._seat.problem, severity="warning", timeout=10)
+
+    def _stand_up(self) -> None:
+        if self._seat is not None:
+            self._seat.leave()
+
+    def on_unmount(self) -> None:
+        self._stand_up()
+
+    def _may(self) -> bool:
+        """May this terminal control the run? Looked at right before it does."""
+        if self._seat is None or not self._seat.lost():
+            return not self.watching
+        dialog, self._dialog = self._dialog, None
+        if dialog is not None and dialog.is_current:
+            dialog.dismiss(None)
+        told = tr("{name} has taken this run over. You only watch it now; t takes it back.")
+        name = self._seat.other or tr("another terminal")
+        self.notify(told.format(name=name), severity="warning", timeout=10)
+        self.screen.refresh_bindings()
+        return False
+
+    def action_take_over(self) -> None:
+        seat = self._seat
+        if seat is None:
+            return
+
+        def answered(chosen: str | None) -> None:
+            if chosen != "yes" or not self.running:
+                return
+            try:
+                seat.take_over()
+            except BringupError as error:
+                self.notify(str(error), severity="error", timeout=10)
+                return
+            self._asked = None
+            self._show()
+            self.screen.refresh_bindings()
+
+        ways = (
+            Way("no", tr("no, only watch"), tr("nothing changes")),
+            Way("yes", tr("yes, take over"), tr("you answer and stop it; the other one watches")),
+        )
+        self.app.push_screen(
+            ChooseScreen(tr("Take this run over?"), seat.question(), ways), answered
+        )
+
     # --- keys
 
     def action_answer(self) -> None:
         prompt, follower = self.model.prompt, self.wizard.follower
-        if prompt is None or follower is None:
+        if prompt is None or follower is None or not self._may():
             return
         text, secret = prompt
         self._asked = prompt
@@ -355,15 +421,16 @@ class RunPage(Page):
                 # It stays unanswered until "i": otherwise the question would come back at once.
                 self.screen.refresh_bindings()
                 return
+            if not self._may():
+                return
             self.model.prompt = None
             try:
                 follower.answer(answer)
             except BringupError as error:
                 self.notify(str(error), severity="warning")
 
-        self.app.push_screen(
-            AskScreen(text.strip() or tr("An answer"), note, secret=secret), answered
-        )
+        self._dialog = AskScreen(text.strip() or tr("An answer"), note, secret=secret)
+        self.app.push_screen(self._dialog, answered)
 
     def action_stop(self) -> None:
         follower = self.wizard.follower
@@ -379,24 +446,22 @@ class RunPage(Page):
         )
 
         def answered(chosen: str | None) -> None:
-            if chosen != "yes":
+            if chosen != "yes" or not self._may():
                 return
             try:
                 follower.cancel()
             except BringupError as error:
                 self.notify(str(error), severity="warning")
 
-        self.app.push_screen(
-            ChooseScreen(
-                tr("Stop the run?"),
-                tr(
-                    "A package manager or a module build is never killed: that would leave something half "
-                    "installed. The run stops when the command that is running is through."
-                ),
-                ways,
+        self._dialog = ChooseScreen(
+            tr("Stop the run?"),
+            tr(
+                "A package manager or a module build is never killed: that would leave something half "
+                "installed. The run stops when the command that is running is through."
             ),
-            answered,
+            ways,
         )
+        self.app.push_screen(self._dialog, answered)
 
     def action_search(self) -> None:
         ask_search(self.screen, self.query_one(TailView))

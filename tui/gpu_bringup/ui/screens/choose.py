@@ -37,7 +37,10 @@ class Ways(MarkedList):
 
     BINDINGS = [
         Binding("enter", "select", "Take it"),
-        *(Binding(f"{number}", f"pick({number})", "Take it", show=False) for number in range(1, 10)),
+        *(
+            Binding(f"{number}", f"pick({number})", "Take it", show=False)
+            for number in range(1, 10)
+        ),
     ]
 
     DEFAULT_CSS = """

@@ -294,8 +294,8 @@ class WizardScreen(FullScreen[None]):
             await self._look_again()
         elif event.way == "resume":
             await self._resume()
-        elif event.way == "undo":
-            self._offer_undo()
+        elif event.way == "undo" and self.wizard.follower is not None:
+            self._offer_undo(self.wizard.follower.run_id)
 
     async def _look_again(self) -> None:
         page = await self.go("look")
@@ -318,28 +318,24 @@ class WizardScreen(FullScreen[None]):
     def _offer_unfinished(self) -> None:
         from gpu_bringup.run.start import unfinished_run
 
-        found = unfinished_run()
+        try:
+            found = unfinished_run()
+        except BringupError as error:
+            self.notify(str(error), severity="warning", timeout=10)
+            return
         if found is None:
             return
-        how = {
-            "running": tr("A run is under way on this server: {done} of {count} steps are done."),
-            "lost": tr("A run broke off on this server: {done} of {count} steps are done."),
-            "reboot": tr("A run waits for a reboot: {done} of {count} steps are done."),
-        }[found.state]
-        go = {
-            "running": Way("attach", tr("show it")),
-            "lost": Way("resume", tr("go on with it"), tr("done steps are not done twice")),
-            "reboot": Way("resume", tr("the server was rebooted: go on with it")),
-        }[found.state]
-        ways = (go, Way("leave", tr("leave it for now"), tr("and look at the server")))
+        from gpu_bringup.ui.screens.waiting import WaitingScreen
+
         run_id = found.run_id
 
         async def answered(chosen: str | None) -> None:
             if chosen in ("attach", "resume"):
                 await self._take_up(run_id, resume=chosen == "resume")
+            elif chosen == "undo":
+                self._offer_undo(run_id)
 
-        about = how.format(done=found.steps_done, count=found.steps)
-        self.app.push_screen(ChooseScreen(tr("There is a run already"), about, ways), answered)
+        self.app.push_screen(WaitingScreen(found), answered)
 
     async def _take_up(self, run_id: str, *, resume: bool) -> None:
         from gpu_bringup.run.start import attach
@@ -354,12 +350,9 @@ class WizardScreen(FullScreen[None]):
         if follower is not None:
             page.attach(follower)
 
-    def _offer_undo(self) -> None:
-        follower = self.wizard.follower
-        if follower is None:
-            return
+    def _offer_undo(self, run_id: str) -> None:
         try:
-            plan = engine.undo(follower.run_id)
+            plan = engine.undo(run_id)
         except BringupError as error:
             self.notify(str(error), severity="error", timeout=10)
             return

@@ -292,6 +292,9 @@ restore_configuration() {
         path=${path#.}
         cmp -s "$kept/configuration$path" "$path" ||
             cp -a --remove-destination -- "$kept/configuration$path" "$path" || say "  $path could not be restored"
+        for suffix in rpmnew rpmsave rpmorig dpkg-dist dpkg-old dpkg-new; do
+            [ ! -e "$path.$suffix" ] || grep -qxF -e "$path.$suffix" "$kept/beside" 2>/dev/null || rm -f -- "$path.$suffix"
+        done
     done
 }
 

@@ -19,6 +19,7 @@ export LC_ALL
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 margin=100000000 # bytes that stay free
+suffixes='rpmnew rpmsave rpmorig dpkg-dist dpkg-old dpkg-new'
 
 fail() {
     printf 'undo-store: %s\n' "$1" >&2
@@ -151,6 +152,10 @@ keep_configuration() {
         [ -f "$path" ] || continue
         [ ! -L "$path" ] || continue
         mkdir -p "$folder/configuration"
+        # What dpkg and rpm leave beside it, as far as it is there already.
+        for suffix in $suffixes; do
+            [ ! -e "$path.$suffix" ] || printf '%s\n' "$path.$suffix" >>"$folder/beside"
+        done
         (cd / && cp -a --parents -- "${path#/}" "$folder/configuration/")
     done
 }

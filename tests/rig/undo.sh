@@ -193,6 +193,7 @@ ended = follower.wait(600)
 print(ended)
 raise SystemExit(0 if ended and ended["state"] == "done" else 1)
 PYTHON
+    # shellcheck disable=SC2016  # the inner shell expands
     rig_enter "$1" sh -c 'python=$(ls /opt/gpu-bringup/.venv/run-*/bin/python | head -n 1); exec "$python" /srv/second.py'
 }
 
@@ -309,8 +310,8 @@ by_dnf() {
         printf '%%install\nmkdir -p %%{buildroot}/etc/%s\necho %s >%%{buildroot}/etc/%s/%s.conf\n%%files\n%%config(noreplace) /etc/%s/%s.conf\n' "$1" "$2" "$1" "$1" "$1" "$1" >>"$root/srv/specs/$1-$2.spec"
     }
     for version in $old $new; do
-        spec nvidia-driver-cuda $version "Requires: kmod-nvidia-open-dkms = $version"
-        spec kmod-nvidia-open-dkms $version
+        spec nvidia-driver-cuda "$version" "Requires: kmod-nvidia-open-dkms = $version"
+        spec kmod-nvidia-open-dkms "$version"
     done
     spec nvidia-old-tool 1.0
     spec nvidia-new-tool 1.0

@@ -66,7 +66,9 @@ class Console:
         screen = self.firmware if firmware else self.screen
         return "\n".join(line.rstrip() for line in screen.display)
 
-    def wait(self, pattern: str, seconds: float, *, firmware: bool = False, still: bool = True) -> str:
+    def wait(
+        self, pattern: str, seconds: float, *, firmware: bool = False, still: bool = True
+    ) -> str:
         """Wait until the picture shows this; returns what matched.
 
         ``still``: it must also have stood for a moment, so that keys meet a finished picture.

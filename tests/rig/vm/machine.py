@@ -68,7 +68,13 @@ class Machine:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name in ("disk.qcow2", "variables.qcow2"):
-            _run("cp", "--reflink=auto", "--sparse=always", str(state / name), str(self.folder / name))
+            _run(
+                "cp",
+                "--reflink=auto",
+                "--sparse=always",
+                str(state / name),
+                str(self.folder / name),
+            )
 
     def start(self, state: str = "") -> None:
         """Switch it on; ``state``: go on from that kept state instead."""
@@ -76,19 +82,22 @@ class Machine:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         (self.folder / "monitor").unlink(missing_ok=True)
-        child = pexpect.spawn("qemu-system-x86_64", self._arguments(state), dimensions=(24, 80), timeout=60)
+        child = pexpect.spawn(
+            "qemu-system-x86_64", self._arguments(state), dimensions=(24, 80), timeout=60
+        )
         child.delaybeforesend = 0
         self._process = child
         self.console = Console(child, self.folder)
 
     def _arguments(self, state: str) -> list[str]:
+        disk = self.folder / "disk.qcow2"
         return [
             "-machine", "q35,smm=on,vmport=off", "-accel", "tcg,thread=multi,tb-size=1024",
             "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MIB),
             "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1",
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}",
             "-drive", f"if=pflash,format=qcow2,unit=1,file={self.folder / 'variables.qcow2'}",
-            "-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={self.folder / 'disk.qcow2'}",
+            "-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}",
             "-device", "virtio-blk-pci,drive=disk,bootindex=1",
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self._port}-:22",
             "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci",
@@ -196,10 +205,16 @@ class Machine:
 
     def update_checkout(self, top: Path, into: str = "/opt/gpu-bringup") -> None:
         """Bring what differs of this checkout into the machine; what is gone here goes there."""
-        listed = _run("git", "-C", str(top), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        listed = _run(
+            "git", "-C", str(top), "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+        )
         names = [name for name in listed.split("\0") if name and (top / name).is_file()]
         sums = subprocess.run(
-            ["sha256sum", "--zero", "--", *names], cwd=top, capture_output=True, text=True, check=True
+            ["sha256sum", "--zero", "--", *names],
+            cwd=top,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         ours = {line[66:]: line[:64] for line in sums.stdout.split("\0") if line}
         theirs_text = self.must(

@@ -60,5 +60,7 @@ def miss(console: Console) -> float:
     while FIRST in console.text(firmware=True):
         console.read(0.5)
         if time.monotonic() - begun > STEP_SECONDS:
-            raise Missed(f"MokManager waits longer than {STEP_SECONDS} s\n{console.text(firmware=True)}")
+            raise Missed(
+                f"MokManager waits longer than {STEP_SECONDS} s\n{console.text(firmware=True)}"
+            )
     return time.monotonic() - begun

@@ -1,0 +1,77 @@
+"""What the operator does at the serial console: log in, type commands, answer the wizard."""
+
+from __future__ import annotations
+
+import time
+
+from console import Console
+
+USER = "operator"
+PROMPT = r"^(operator|root)@rig:[^$#\n]*[$#] *$"
+TOOL = "/opt/gpu-bringup/scripts/gpu-bringup"
+MOK_PASSWORD = "rig-once"
+"""Typed at the request and again in MokManager; letters that lie alike on all keyboards."""
+LOOK_SECONDS = 300
+BUILD_SECONDS = 1800
+RUN_SECONDS = 3600
+
+
+def log_in(console: Console, password: str) -> None:
+    """From "login:" (or a shell that is there already) to a shell of the user."""
+    console.send("\r")
+    seen = console.wait(rf"login: *$|{PROMPT}", 120)
+    if "login" in seen:
+        console.send(USER + "\r")
+        console.wait(r"Password: *$", 120)
+        console.send(password + "\r")
+        console.wait(PROMPT, 180)
+    # A serial line has no size of its own. Kernel messages would be written across the pictures.
+    say(console, "stty rows 24 columns 80")
+    say(console, "bind 'set enable-bracketed-paste off'")
+
+
+def say(console: Console, command: str, seconds: float = 120) -> str:
+    """A command at the prompt; returns the picture when the next prompt is there."""
+    console.send("clear\r")
+    console.wait(PROMPT, 60)
+    console.send(command + "\r")
+    time.sleep(0.1)
+    console.wait(r"\A(?s:.+)" + PROMPT.replace("^", r"\n"), seconds)
+    return console.text()
+
+
+class Wizard:
+    """The wizard on the serial console, driven by what it shows.
+
+    Args:
+        console: the serial console with a shell.
+        password: the user's own, for sudo.
+    """
+
+    def __init__(self, console: Console, password: str) -> None:
+        self.console = console
+        self._password = password
+
+    def start(self, command: str = f"sudo {TOOL}") -> None:
+        """Start it and wait for the first picture."""
+        self.console.send(f"clear; {command}\r")
+        if "sudo" in command:
+            seen = self.console.wait(r"password for operator|\bQuit\b", LOOK_SECONDS)
+            if "password" in seen:
+                self.console.send(self._password + "\r")
+        self.console.wait(r"\bQuit\b", LOOK_SECONDS)
+
+    def see(self, pattern: str, name: str, seconds: float = LOOK_SECONDS) -> str:
+        """Wait for a picture and keep it."""
+        seen = self.console.wait(pattern, seconds)
+        self.console.picture(name)
+        return seen
+
+    def press(self, *keys: str) -> None:
+        """Keys, one after the other."""
+        self.console.press(*keys)
+
+    def leave(self) -> None:
+        """q, back to the shell."""
+        self.press("q")
+        self.console.wait(PROMPT, 120)

@@ -87,6 +87,21 @@ def _wish() -> argparse.ArgumentParser:
     return wish
 
 
+def _trial(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("a boot on trial")
+    group.add_argument(
+        "--within", type=int, metavar="MINUTES", help="for the checks after the boot (default: 10)"
+    )
+    group.add_argument(
+        "--check", action="append", metavar="COMMAND", help="a further check, a line of shell"
+    )
+    group.add_argument(
+        "--watchdog",
+        action="store_true",
+        help="let the hardware's watchdog reset a hanging machine",
+    )
+
+
 PLAN_FORMS = (
     "text", "json", "shell", "markdown", "ansible", "gpu-operator", "container", "packages",
 )  # fmt: skip
@@ -187,6 +202,12 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="don't keep the packages that are replaced: undo then needs an archive that has them",
     )
+    apply.add_argument(
+        "--boot-trial",
+        action="store_true",
+        help="boot what was installed once; if the driver doesn't answer, all is taken back",
+    )
+    _trial(apply)
     undo = add("undo", "take back what a run changed", as_json)
     undo.add_argument("run", nargs="?", metavar="RUN", help="run to take back (default: the last)")
     undo.add_argument("--list", action="store_true", help="list the runs of this host")
@@ -215,6 +236,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--format", choices=("text", "shell"), help="with --way: only write its commands"
     )
     recover.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+    recover.add_argument(
+        "--boot-trial",
+        metavar="RELEASE",
+        help="boot this kernel once; it stays only if the driver answers, else the old one is back",
+    )
+    _trial(recover)
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")

@@ -427,33 +427,6 @@ def irrevocable(chosen: Plan) -> tuple[str, ...]:
     return told(chosen.steps)
 
 
-def unfinished_run() -> RunInfo | None:
-    """The newest run that ever began, unless it is done: under way, broken off, failed, stopped."""
-    from gpu_bringup.run.start import resumable_run
-
-    return resumable_run()
-
-
-def resume(run_id: str, *, ask: Callable[[str], str | None] | None = None) -> Follower:
-    """Go on with a run after its last finished command; attaches where it is still under way.
-
-    Raises:
-        InputError: there is no such run, its journal can't be read, or its plan no longer fits.
-        RefusedError: it is done, or waits for a reboot that has not been.
-        RunLockedError: another run is under way.
-    """
-    from gpu_bringup.run.start import resume_run
-
-    return resume_run(run_id, ask=ask)
-
-
-def forget_login_note() -> None:
-    """Nothing is left to do: take away the note at login of a run that stopped (root only)."""
-    from gpu_bringup.run.login_note import forget
-
-    forget(open_host())
-
-
 def refuse_beside_another() -> None:
     """Ask before long work whether a run is under way that ``apply`` would be refused for.
 
@@ -502,9 +475,9 @@ def run_to_undo(run_id: str | None = None) -> RunInfo | None:
 
 def is_undone(run: RunInfo) -> bool:
     """Was this run taken back wholly?"""
-    from gpu_bringup.run.undo import UNDONE
+    from gpu_bringup.run.undo import is_undone as undone
 
-    return (run.folder / UNDONE).exists()
+    return undone(run.folder)
 
 
 def left_to_undo(plan: Plan) -> Plan:

@@ -22,6 +22,7 @@ from gpu_bringup.commands.resume import run as resume
 from gpu_bringup.commands.resume import tell_unfinished
 from gpu_bringup.commands.wish import Asked, look, refuse_absent_kernel
 from gpu_bringup.errors import BringupError, ExitCode, InputError, RefusedError
+from gpu_bringup.run import login_note
 from gpu_bringup.run.history import shown_plan
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     if refusal is not None:
         raise refusal
     if situation.plan.empty:
-        return _nothing_to_do(situation, as_json)
+        return _nothing_to_do(asked, situation, as_json)
     plan = replace(situation.plan, steps=(*first, *situation.plan.steps))
+    if getattr(arguments, "boot_trial", False):
+        plan = _on_trial(arguments, plan, situation)
     keeps = not getattr(arguments, "without_old_packages", False)
     _tell_kept(engine.keeping(asked.host, plan) if keeps else None)
     for text in engine.irrevocable(plan):
@@ -81,6 +84,18 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
     )
     state = follow(follower)
     return _finish(asked, situation, state, follower.run_id, as_json)
+
+
+def _on_trial(arguments: argparse.Namespace, plan: Plan, situation: engine.Situation) -> Plan:
+    """The plan with its reboot on trial: of the prepared kernel, else of the driver alone."""
+    from gpu_bringup.commands.boot_trial import tell, wish_of
+    from gpu_bringup.recover.boot_trial import on_trial
+
+    running = situation.facts.kernels.running
+    release = getattr(arguments, "kernel", None) or (running if isinstance(running, str) else "")
+    changed, found = on_trial(plan, situation.context, release, wish_of(arguments))
+    tell(found)
+    return changed
 
 
 def _tell_kept(kept: Estimate | None) -> None:
@@ -179,8 +194,9 @@ def _passing(reason: Reason) -> bool:
     return reason.rule == "trial-build" and reason.verdict.value == "unknown"
 
 
-def _nothing_to_do(situation: engine.Situation, as_json: bool) -> int:
-    engine.forget_login_note()
+def _nothing_to_do(asked: Asked, situation: engine.Situation, as_json: bool) -> int:
+    assert asked.host is not None
+    login_note.forget(asked.host)
     if as_json:
         print_json(
             {

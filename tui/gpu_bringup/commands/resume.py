@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu_bringup import engine
 from gpu_bringup.commands.follow_run import ask_secret, follow
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.errors import ExitCode, InputError
+from gpu_bringup.run.start import list_runs, resumable_run, resume_run
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ _WORDS = {
 
 def tell_unfinished() -> None:
     """Say that there is a run that could go on, before a new plan is made."""
-    found = engine.unfinished_run()
+    found = resumable_run()
     if found is None or found.state in ("running", "unreadable"):
         return
     text = (
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
             show("Nothing to go on with: no run on this server is unfinished.")
         return ExitCode.OK
     say(f"Run {found.run_id} {_WORDS.get(found.state, found.state)}.")
-    follower = engine.resume(found.run_id, ask=ask_secret)
+    follower = resume_run(found.run_id, ask=ask_secret)
     state = follow(follower)
-    after = next(item for item in engine.list_runs() if item.run_id == found.run_id)
+    after = next(item for item in list_runs() if item.run_id == found.run_id)
     if as_json:
         print_json({"schema": 1, **after.to_json(), "state": state})
     else:
@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(run_id: str) -> RunInfo | None:
     if not run_id:
-        return engine.unfinished_run()
-    for item in engine.list_runs():
+        return resumable_run()
+    for item in list_runs():
         if item.run_id == run_id:
             return item
     raise InputError(

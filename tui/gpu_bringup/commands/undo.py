@@ -120,7 +120,7 @@ def _tell(found: RunInfo, plan: Plan, later: tuple[str, ...]) -> None:
         _tell_step(number, step)
     for text in plan.blocked:
         say(wrap(f"! Can't be taken back: {text}"))
-    if (found.folder / "undo.sh").exists():
+    if os.access(found.folder / "undo.sh", os.F_OK):
         say(_HOW.format(folder=found.folder))
     say("")
 

@@ -85,10 +85,18 @@ def left_over(plan: Plan, host: Host) -> Plan:
     return replace(plan, steps=tuple(step for step in plan.steps if there(step)))
 
 
+def is_undone(folder: Path) -> bool:
+    """Was the run in this folder taken back wholly? False where that may not be looked at."""
+    try:
+        return (folder / UNDONE).exists()
+    except OSError:
+        return False
+
+
 def newest_to_undo(runs: list[history.RunInfo]) -> str | None:
     """The run that ``undo`` means without a name: the newest that is no undo and not taken back."""
     for item in reversed(runs):
-        if not item.label.startswith(LABEL) and not (item.folder / UNDONE).exists():
+        if not item.label.startswith(LABEL) and not is_undone(item.folder):
             return item.run_id
     return None
 

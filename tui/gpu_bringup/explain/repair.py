@@ -56,10 +56,15 @@ def _scripts(mend: Mend) -> tuple[Write, ...]:
     return (Write(MOVE_ASIDE, move_aside_script(), 0o755),) if called else ()
 
 
+def mends(failure: Failure, family: str) -> tuple[Mend, ...]:
+    """The failure's repair for that family ("": not known, all are given)."""
+    own = any(family in mend.families for mend in failure.repair)
+    return tuple(mend for mend in failure.repair if fits(mend, family, own))
+
+
 def steps(failure: Failure, values: Mapping[str, str], family: str) -> tuple[Step, ...]:
     """The failure's repair as steps for that family ("": not known)."""
-    own = any(family in mend.families for mend in failure.repair)
-    chosen = [mend for mend in failure.repair if fits(mend, family, own)]
+    chosen = mends(failure, family)
     return tuple(
         Step(
             id=f"{failure.id}-{number}",

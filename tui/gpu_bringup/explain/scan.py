@@ -19,6 +19,11 @@ _ENOUGH = 64
 """A sign that was seen so often is counted no further."""
 _MOST_WORDS = 100_000
 """Different words that are remembered."""
+_HOT = 200
+"""Lines of a block with the same anchor from which on the block is searched as one, not line by line."""
+_SHORT = 1000
+"""Mean bytes of a line in a block that may be searched as one."""
+_SIMPLE = bytes([9, 10, 13, *range(32, 127)])
 _WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz_"
 _BREAKS = bytes(byte if byte in _WORD_BYTES else 32 for byte in range(256))
 _NEW_LINE = b"#012"
@@ -66,6 +71,7 @@ class Scanner:
         self._known: set[bytes] = set()
         self._hot: dict[bytes, tuple[bytes, ...]] = {}
         self._pending: list[_Pending] = []
+        self._done: set[Rule] = set()
         self.hits: dict[tuple[str, int], Hit] = {}
         self.reading = Reading()
 
@@ -95,15 +101,32 @@ class Scanner:
         found = {anchor for word in words & self._hot.keys() for anchor in self._hot[word]}
         return {anchor for anchor in found.union(self._always) if self._rules.get(anchor)}
 
-    def _lines(self, lower: bytes) -> dict[int, list[bytes]]:
-        """Where a line with anchors starts in a block -> its anchors."""
-        starts: dict[int, list[bytes]] = {}
+    def _lines(self, lower: bytes) -> dict[int, dict[Rule, None]]:
+        """Where a line that is worth a look starts in a block -> the signs to look for in it."""
+        starts: dict[int, dict[Rule, None]] = {}
+        hot: dict[Rule, None] = {}
+        simple: bool | None = None
         for anchor in self._anchors(lower):
             place = lower.find(anchor)
+            if place < 0:
+                continue
+            rules = dict.fromkeys(self._rules[anchor])
+            if lower.count(anchor, place) > _HOT:
+                simple = _is_simple(lower) if simple is None else simple
+                if simple:
+                    hot |= rules
+                    continue
             while place >= 0:
-                starts.setdefault(lower.rfind(b"\n", 0, place) + 1, []).append(anchor)
+                starts.setdefault(lower.rfind(b"\n", 0, place) + 1, {}).update(rules)
                 end = lower.find(b"\n", place)
                 place = lower.find(anchor, end) if end >= 0 else -1
+        for rule in hot:
+            match = rule.gate.search(lower)
+            while match is not None:
+                place = match.start()
+                starts.setdefault(lower.rfind(b"\n", 0, place) + 1, {})[rule] = None
+                end = lower.find(b"\n", place)
+                match = rule.gate.search(lower, end + 1) if end >= 0 else None
         return starts
 
     def _block(self, block: bytes) -> None:
@@ -125,12 +148,11 @@ class Scanner:
             number += lower.count(b"\n", cursor, start) + 1
             end = lower.find(b"\n", start)
             end = len(block) if end < 0 else end
-            self._line(number, block[start:end], found.get(start, []))
+            self._line(number, block[start:end], found.get(start, {}))
             cursor = end + 1
         self.reading.lines += lower.count(b"\n") + (not block.endswith(b"\n"))
 
-    def _line(self, number: int, line: bytes, anchors: list[bytes]) -> None:
-        rules = dict.fromkeys(rule for anchor in anchors for rule in self._rules.get(anchor, ()))
+    def _line(self, number: int, line: bytes, rules: dict[Rule, None]) -> None:
         if not rules and not self._pending:
             return
         for place, piece in enumerate(_pieces(line)):
@@ -141,13 +163,14 @@ class Scanner:
 
     def _spent(self, rule: Rule) -> None:
         """A sign that was seen often enough is looked for no further."""
+        self._done.add(rule)
         for anchor in anchors_of_sign(rule.sign):
             key = anchor.encode()
             left = tuple(other for other in self._rules.get(key, ()) if other is not rule)
             self._rules[key] = left
 
     def _try(self, rule: Rule, number: int, text: str) -> None:
-        match = rule.first.search(text)
+        match = None if rule in self._done else rule.first.search(text)
         if match is None:
             return
         groups = {name: value for name, value in match.groupdict().items() if value}
@@ -188,6 +211,16 @@ class Scanner:
         if len(hit.lines) < _SHOWN:
             hit.lines += lines
         hit.groups.update(groups)
+
+
+def _is_simple(lower: bytes) -> bool:
+    """Is a block of plain ASCII lines, so that what is found in it is found in its lines as well?"""
+    return (
+        not lower.translate(None, _SIMPLE)
+        and _NEW_LINE not in lower
+        and lower.count(b"\r") == lower.count(b"\r\n")
+        and lower.count(b"\n") * _SHORT > len(lower)
+    )
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:

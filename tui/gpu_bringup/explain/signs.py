@@ -76,6 +76,11 @@ class Rule:
         """The pattern, compiled when a line has one of its anchors."""
         return _compiled(self.sign.pattern)
 
+    @property
+    def gate(self) -> re.Pattern[bytes]:
+        """The pattern for a whole block of lower-case lines: where it starts, the line may match."""
+        return _gate(self.sign.pattern)
+
     def following(self, place: int, groups: Mapping[str, str]) -> re.Pattern[str]:
         """The pattern of the next line, with what the lines before have told filled in."""
         return _compiled(BACK.sub(lambda m: re.escape(groups.get(m[1], "")), self.sign.then[place]))
@@ -84,6 +89,33 @@ class Rule:
 @lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
+
+
+_TOKEN = re.compile(r"\\.|\(\?P|\[\^?\]?|\]|\$|[A-Z]|[^\\]", re.DOTALL)
+_WITHIN_A_LINE = {r"\s": r"[^\S\n]", r"\W": r"[^\w\n]", r"\D": r"[^\d\n]", "$": r"(?=[^\S\n]*$)"}
+
+
+@lru_cache(maxsize=2048)
+def _gate(pattern: str) -> re.Pattern[bytes]:
+    """A pattern that finds every line the given one matches, in lower-case ASCII text of many lines.
+
+    Without ``IGNORECASE`` Python looks for a pattern's first letters many times faster. It may find
+    lines too many, since only their start is looked at; never too few.
+    """
+    parts: list[str] = []
+    inside = False
+    for token in _TOKEN.findall(pattern):
+        if inside:
+            inside = token != "]"
+            parts.append(token.lower() if token[0] != "\\" else token)
+        elif token[0] == "[":
+            inside = True
+            parts.append("[^\\n" + token[2:] if token.startswith("[^") else token)
+        elif token in _WITHIN_A_LINE:
+            parts.append(_WITHIN_A_LINE[token])
+        else:
+            parts.append(token.lower() if len(token) == 1 else token)
+    return re.compile("".join(parts).encode(), re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,9 +265,7 @@ def _with_method(known: Known) -> PackageFacts:
     if lost and not found.damage:
         what = f"{STATUS}: entries are missing whose file lists dpkg has: {', '.join(lost[:4])}"
         reason = Unknown(f"the package database is damaged: {what}")
-        found = replace(
-            found, damage=what, backups=traces.backups, installed=reason, unmet=reason
-        )
+        found = replace(found, damage=what, backups=traces.backups, installed=reason, unmet=reason)
     answered = known["cuda"]
     works = isinstance(answered, CudaFacts) and answered.init == 0
     works = works or (known["nvml"] is not None and not isinstance(known["nvml"], Unknown))

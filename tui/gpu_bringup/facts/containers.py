@@ -81,6 +81,19 @@ def _cdi_versions(host: Host, specs: Fact[tuple[str, ...]]) -> tuple[tuple[str, 
     return tuple(found)
 
 
+_CONFIG = "/etc/nvidia-container-runtime/config.toml"
+_ROOT = re.compile(r"(?m)^\s*root\s*=\s*[\"']([^\"'\n]*)[\"']")
+
+
+def _driver_root(host: Host) -> Fact[str]:
+    """The [nvidia-container-cli] section's root; a line behind "#" is the default, which is "/"."""
+    config = host.read_text(_CONFIG, limit=65_536)
+    if isinstance(config, Unknown):
+        return config
+    match = _ROOT.search(config or "")
+    return match[1].rstrip("/") if match else ""
+
+
 def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
     answers = {engine: any_exists(host, *paths) for engine, paths in _ENGINES.items()}
     present = tuple(engine for engine, answer in answers.items() if answer is True)
@@ -103,7 +116,12 @@ def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
     version = package_version(packages.installed, "nvidia-container-toolkit")
     if version is None and host.exists("/usr/bin/nvidia-ctk") is True:
         version = Unknown("/usr/bin/nvidia-ctk is there, but no package says its version")
+    snap = any_exists(host, "/snap/bin/docker", "/var/snap/docker")
+    root = _driver_root(host)
     return ContainerFacts(
+        docker_snap=False if "docker" in present else snap,
+        driver_root=root,
+        driver_root_there=host.exists(root) if isinstance(root, str) and root else True,
         toolkit_version=version,
         runtimes=runtimes,
         configured=runtimes

@@ -88,9 +88,7 @@ def read_dpkg(host: Host, matters: Callable[[str], object]) -> Database:
         return Database(answer, interrupted)
     # Exit status 1: one of the patterns matched nothing; what the others matched is printed.
     if answer.exit not in (0, 1):
-        return Database(
-            Unknown(f"dpkg-query failed with exit status {answer.exit}"), interrupted
-        )
+        return Database(Unknown(f"dpkg-query failed with exit status {answer.exit}"), interrupted)
     return Database(dpkg.parse_query(answer.output), interrupted)
 
 

@@ -81,6 +81,7 @@ class _Names:
         self._host = host
         self._podman: dict[str, str] | None = None
         self._logs: tuple[str, ...] | None = None
+        self._pods: tuple[str, ...] | None = None
 
     def container(self, engine: str, container: str) -> str:
         if engine == "docker":
@@ -101,14 +102,23 @@ class _Names:
             return self._podman.get(container, "")
         return ""
 
-    def pod(self, container: str) -> str:
-        """ "NAMESPACE/POD": the kubelet names log files POD_NAMESPACE_CONTAINER-ID.log."""
+    def pod(self, container: str, uid: str = "") -> str:
+        """ "NAMESPACE/POD": the kubelet names log files POD_NAMESPACE_CONTAINER-ID.log in
+        /var/log/containers, and folders NAMESPACE_POD_UID in /var/log/pods (Kubernetes' documentation,
+        "Logging Architecture")."""
         if self._logs is None:
             self._logs = names(self._host, "/var/log/containers")
         for name in self._logs:
             if name.endswith(f"-{container}.log") and name.count("_") >= 2:
                 pod, namespace, _ = name.split("_", 2)
                 return f"{namespace}/{pod}"
+        if uid:
+            if self._pods is None:
+                self._pods = names(self._host, "/var/log/pods")
+            for name in self._pods:
+                if name.endswith(f"_{uid}") and name.count("_") >= 2:
+                    namespace, pod, _ = name.split("_", 2)
+                    return f"{namespace}/{pod}"
         return ""
 
 
@@ -137,7 +147,7 @@ def _holder(host: Host, pid: str, devices: tuple[str, ...], known: _Names) -> Ho
         engine=engine,
         container=container,
         container_name=known.container(engine, container) if container else "",
-        pod=(known.pod(container) or pod) if container and pod else pod,
+        pod=(known.pod(container, pod) or pod) if container and pod else pod,
     )
 
 

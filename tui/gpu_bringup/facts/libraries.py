@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
 
 SONAMES = ("libcuda.so.1", "libnvidia-ml.so.1")
+_ELSEWHERE = (
+    "/usr/local/nvidia/lib64",
+    "/opt/nvidia/lib64",
+    "/usr/lib64/nvidia",
+    "/usr/lib/nvidia",
+    "/usr/lib/nvidia/current",
+    "/usr/lib/x86_64-linux-gnu/nvidia/current",
+    "/usr/local/lib",
+    "/home/kubernetes/bin/nvidia/lib64",
+    "/run/nvidia/driver/usr/lib/x86_64-linux-gnu",
+    "/run/nvidia/driver/usr/lib64",
+)
+"""Where driver libraries are put that the linker's cache doesn't list by itself."""
 _ENTRY = re.compile(r"^\s*(\S+) \(([^)]*)\) => (\S+)\s*$")
 _64_BIT = re.compile(r"x86-64|AArch64")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
@@ -97,4 +110,7 @@ def observe(host: Host) -> LibraryFacts:
         for soname in SONAMES:
             if host.exists(f"{folder}/{soname}") is True:
                 found.append(_library(host, soname, f"{folder}/{soname}"))
-    return LibraryFacts(unique(found))
+    if any(item.soname == SONAMES[0] for item in found):
+        return LibraryFacts(unique(found))
+    paths = [f"{folder}/{SONAMES[0]}" for folder in _ELSEWHERE]
+    return LibraryFacts(unique(found), tuple(path for path in paths if host.exists(path) is True))

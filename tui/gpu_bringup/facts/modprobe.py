@@ -54,10 +54,12 @@ def parse_command_line(text: str) -> tuple[str, ...]:
 
 
 def observe(host: Host) -> Fact[tuple[str, ...]]:
-    """ "MODULE FILE:LINE" of each entry that counts; Unknown where no folder could be looked into."""
+    """ "MODULE FILE:LINE" of each entry that counts; Unknown where none is known and no folder, or not
+    every file, could be looked into."""
     found: list[str] = []
     seen: set[str] = set()
     unread: list[Unknown] = []
+    hidden: Unknown | None = None
     for folder in _FOLDERS:
         listing = host.list_dir(folder)
         if isinstance(listing, Unknown):
@@ -69,6 +71,8 @@ def observe(host: Host) -> Fact[tuple[str, ...]]:
             seen.add(name)
             path = posixpath.join(folder, name)
             content = host.read_text(path)
+            if isinstance(content, Unknown):
+                hidden = content if hidden is None else hidden
             if isinstance(content, str):
                 found += [f"{module} {path}:{index}" for module, index in parse_modprobe(content)]
     command_line = line(host, "/proc/cmdline", limit=65_536)
@@ -76,4 +80,7 @@ def observe(host: Host) -> Fact[tuple[str, ...]]:
         found += [f"{module} /proc/cmdline:1" for module in parse_command_line(command_line)]
     if not found and len(unread) == len(_FOLDERS):
         return unread[0]
+    if not found and hidden is not None:
+        # What a file says that could not be read isn't known.
+        return hidden
     return tuple(found)

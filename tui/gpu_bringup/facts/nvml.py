@@ -107,7 +107,9 @@ def _failed(value: Any) -> tuple[str, ...]:
 
 def _library(value: Any) -> str:
     """The driver's version behind CUDA's major one; empty: another form."""
-    match = re.fullmatch(r"\d{1,2}\.(\d{3}\.\d+(?:\.\d+)?)", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"\d{1,2}\.(\d{3}\.\d+(?:\.\d+)?)", value) if isinstance(value, str) else None
+    )
     return match[1] if match else ""
 
 

@@ -108,6 +108,14 @@ def _dnf_unattended(host: Host) -> tuple[Fact[bool], Fact[tuple[str, ...]]]:
     return on, tuple(word for row in found for word in re.split(r"[\s,]+", row) if word)
 
 
+def _stream(host: Host) -> str:
+    """The stream of nvidia-driver that dnf has switched on (/etc/dnf/modules.d, dnf.modularity(7))."""
+    settings = text(host, "/etc/dnf/modules.d/nvidia-driver.module")
+    state = re.search(r"(?m)^\s*state\s*=\s*(\w+)", settings)
+    found = re.search(r"(?m)^\s*stream\s*=\s*(\S+)", settings)
+    return found[1] if found and state and state[1] == "enabled" else ""
+
+
 def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
     found, damage = databases.read_rpm(host)
     installed: Fact[tuple[Package, ...]]
@@ -134,6 +142,7 @@ def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
         unattended_upgrades=unattended,
         unattended_blacklist=blacklist,
         damage=damage,
+        module_stream=_stream(host) if manager == "dnf" else "",
     )
 
 

@@ -199,4 +199,4 @@ def observe(host: Host, manager: str, os: Fact[OsFacts]) -> Fact[tuple[Repositor
     paths += [f"{folder}/{name}" for name in names(host, folder) if name.endswith(endings)]
     found = [repository for path in paths for repository in _read(host, path)]
     known = tuple(replace(item, kind=classify(item, os)) for item in found)
-    return with_keys(host, known) if manager == "apt" else known
+    return with_keys(host, known)

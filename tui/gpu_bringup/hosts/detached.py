@@ -37,34 +37,41 @@ def python_environment() -> dict[str, str]:
     }
 
 
+ESSENTIAL = ("KillMode=process", "SendSIGKILL=no", "TimeoutStopSec=3600")
+"""Known to every systemd in use: stopping the unit reaches only the main process."""
+WANTED = ("RefuseManualStop=yes", "OOMPolicy=continue")
+"""Left out where systemd is too old for one of them (OOMPolicy= came with 243)."""
+
+
 def unit_argv(
-    argv: Sequence[str], environment: Mapping[str, str], log: Path, unit: str
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    unit: str,
+    properties: Sequence[str] = (*ESSENTIAL, *WANTED),
 ) -> tuple[str, ...]:
     """argv that starts ``argv`` as a transient systemd unit; pure.
 
-    Stopping the unit (a shutdown, needrestart) reaches only the main process, which lets the
-    package manager finish: systemd.kill(5), KillMode=process. RefuseManualStop keeps tools that
-    restart services after a library upgrade away from it.
+    A system unit lies outside of the login session's scope, so that logind's KillUserProcesses=yes
+    does not reach it (logind.conf(5)). Stopping the unit (a shutdown, needrestart) reaches only the
+    main process, which lets the package manager finish: systemd.kill(5), KillMode=process.
+    RefuseManualStop keeps tools that restart services after a library upgrade away from it, and a
+    compiler that runs out of memory takes nothing else with it (OOMPolicy=continue).
+
+    The process opens its log itself ("--log" is added): StandardOutput=append: needs systemd 240.
     """
-    properties = (
-        "KillMode=process",
-        "SendSIGKILL=no",
-        "TimeoutStopSec=3600",
-        "RefuseManualStop=yes",
-        f"StandardOutput=append:{log}",
-        f"StandardError=append:{log}",
-    )
     return (
         "systemd-run",
         "--collect",
         "--quiet",
         f"--unit={unit}",
         "--description=gpu-bringup: takes the steps of a plan",
-        "--working-directory=/",
         *(f"--property={item}" for item in properties),
         *(f"--setenv={key}={value}" for key, value in sorted(environment.items())),
         "--",
         *argv,
+        "--log",
+        str(log),
     )
 
 
@@ -74,7 +81,8 @@ def start_detached(
     """Start ``argv`` on its own: a systemd unit where that can be, else a session of its own.
 
     Args:
-        argv: in a session of its own it must fork and return at once ("--detach" is added).
+        argv: in a session of its own it must fork and return at once ("--detach" is added); as a
+            unit it must write to the file after "--log".
         environment: added to this process's environment (a unit gets only these).
         log: gets its output.
         unit: name of the unit.
@@ -83,22 +91,19 @@ def start_detached(
         HostError: it could not be started.
     """
     if systemd_is_init() and os.geteuid() == 0:
-        start: Sequence[str] = unit_argv(argv, environment, log, unit)
+        # Each try has a name of its own: a unit that failed keeps its name until it is looked at.
+        starts: list[Sequence[str]] = [
+            unit_argv(argv, environment, log, unit),
+            unit_argv(argv, environment, log, f"{unit}-plain", ESSENTIAL),
+        ]
     else:
-        start = [*argv, "--detach"]
+        starts = [[*argv, "--detach"]]
+    status = 1
     try:
-        with log.open("ab") as output:
-            status = subprocess.run(
-                start,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                start_new_session=True,
-                timeout=60,
-                check=False,
-            ).returncode
+        for start in starts:
+            status = _start(start, environment, log)
+            if status == 0:
+                break
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError(
             f"The process that takes the steps could not be started: {error}",
@@ -110,3 +115,18 @@ def start_detached(
             meaning="Nothing was changed.",
             hint=f"Its messages: {log}",
         )
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+    with log.open("ab") as output:
+        return subprocess.run(
+            argv,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+            timeout=60,
+            check=False,
+        ).returncode

@@ -138,7 +138,9 @@ def _what_binary(data: bytes) -> str:
         if data.startswith(start):
             return f"it is packed with {kind}, no text: unpack it first ({tool})"
     if b"\0" in data and not data.strip(b"\0"):
-        return "it holds NUL bytes only: the file was never written, or it was lost with a power cut"
+        return (
+            "it holds NUL bytes only: the file was never written, or it was lost with a power cut"
+        )
     try:
         data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "ascii")
     except UnicodeDecodeError:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.ladder import Evidence, RungResult
 
 say = Say("containers")
+CONFIG = "/etc/nvidia-container-runtime/config.toml"
 FLOOR = "1.19.1"
 """Oldest toolkit without the known hole CVE-2026-24260 (NVIDIA product security 5850)."""
 CDI_REFRESH = "1.18.0"
@@ -54,7 +55,8 @@ def wanted(ctx: Context) -> bool:
     """Does the scenario, or a toolkit that is here already, ask for containers?"""
     if ctx.target is not None:
         return ctx.target.containers
-    return isinstance(ctx.facts.containers.toolkit_version, str) and bool(_engines(ctx))
+    here = isinstance(ctx.facts.containers.toolkit_version, str)
+    return here and (bool(_engines(ctx)) or ctx.facts.containers.docker_snap is True)
 
 
 def check(ctx: Context) -> RungResult:
@@ -63,6 +65,13 @@ def check(ctx: Context) -> RungResult:
         why = "this scenario needs no containers" if ctx.target else "no container toolkit in use"
         return say.skipped(why)
     version = facts.toolkit_version
+    if facts.docker_snap is True and not _engines(ctx):
+        told = ev("/snap/bin/docker", "the only docker here is the snap's")
+        return say.broken(
+            "docker comes from the snap store, which sees neither the toolkit nor the driver of this "
+            "system: install docker from packages",
+            [cause("docker-snap", 0.8, told)],
+        )
     if version is None:
         told = ev("nvidia-ctk", "not installed")
         return say.broken(
@@ -74,6 +83,14 @@ def check(ctx: Context) -> RungResult:
     notes: list[Evidence] = [ev("nvidia-ctk", version)]
     if driver_key(version) < driver_key(FLOOR):
         notes.append(ev("security", f"{version} is older than {FLOOR} (CVE-2026-24260): update it"))
+    if facts.driver_root_there is False and isinstance(facts.driver_root, str):
+        told = ev(CONFIG, f"root = {facts.driver_root}, a folder that is not here")
+        return say.broken(
+            f"the toolkit looks for the driver below {facts.driver_root}, which is not here: a driver "
+            "container of the GPU Operator was, perhaps. Comment that line out",
+            [cause("container-config-wrong-root", 0.93, told)],
+            notes,
+        )
     stale = _stale_cdi(ctx)
     if stale:
         driver = library_version(ctx.facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.view import needs_module
 from gpu_bringup.ladder.words import ev, listed
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
@@ -151,3 +152,18 @@ def unmet_step(ctx: Context) -> Step | None:
         "read its list before it is let.",
         expect="'The following additional packages will be installed', or '0 newly installed'.",
     )
+
+
+def stream_causes(ctx: Context) -> list[Cause]:
+    """Another module stream of the driver is switched on than the chosen branch is in (RHEL 8, 9)."""
+    have, target, family = ctx.facts.packages.module_stream, ctx.target, ctx.family
+    if not have or target is None or family is None or not needs_module(ctx):
+        return []
+    words = [w for c in family.prepare_branch(target.exact_package).commands for w in c.argv]
+    wanted = next((w.partition(":")[2] for w in words if w.startswith("nvidia-driver:")), "")
+    if not wanted or wanted == have:
+        return []
+    text = f"nvidia-driver:{have} is enabled; {target.driver.branch} is in nvidia-driver:{wanted}"
+    return [
+        cause("dnf-modular-filtering", 0.9, ev("/etc/dnf/modules.d/nvidia-driver.module", text))
+    ]

@@ -13,6 +13,7 @@ from gpu_bringup.ladder.signing import host_key
 from gpu_bringup.ladder.view import gpus
 from gpu_bringup.ladder.words import ev
 from gpu_bringup.model.bars import unset_bars
+from gpu_bringup.model.enums import HeadersState
 from gpu_bringup.model.ladder import LadderReport, RungResult
 
 if TYPE_CHECKING:
@@ -125,7 +126,43 @@ def _enrolled(ctx: Context, root: RungResult) -> Decider | None:
     )
 
 
-_ALL = (_initramfs, _bar, _not_loaded, _enrolled)
+def _headers(ctx: Context, root: RungResult) -> Decider | None:
+    """Are the headers only missing, or does no repository have them any more?"""
+    if root.id != "headers" or not root.causes or root.causes[0].cause != "headers-missing":
+        return None
+    lacking = next(
+        (
+            release
+            for release, kernel in ctx.kernels()
+            if kernel is not None and kernel.headers.state is HeadersState.MISSING
+        ),
+        "",
+    )
+    if not lacking or ctx.family is None:
+        return None
+    name = next(iter(ctx.family.header_packages(lacking)), "").partition("=")[0]
+    pair = ("headers-missing", "kernel-devel-unavailable")
+    why = "a repository keeps the headers of recent kernels only"
+    if ctx.family.manager.name == "apt":
+        argv: tuple[str, ...] = ("apt-cache", "policy", name)
+    elif ctx.family.manager.name == "dnf":
+        argv = ("dnf", "-q", "-C", "repoquery", "--showduplicates", name)
+    else:
+        return None
+
+    def judge(status: int, output: str) -> tuple[str, str]:
+        if status != 0:
+            return "", ""
+        offered = _line(r"Candidate: (?!\(none\))\S", output) or _line(r"-devel", output)
+        if offered:
+            return pair[0], offered
+        gone = _line(r"Candidate: \(none\)|Unable to locate", output)
+        return (pair[1], gone or f"{name}: no repository has it")
+
+    return Decider(root.id, argv, pair, why, judge)
+
+
+_ALL = (_initramfs, _bar, _not_loaded, _enrolled, _headers)
 
 
 def decider(ctx: Context, report: LadderReport) -> Decider | None:

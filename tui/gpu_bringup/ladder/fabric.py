@@ -12,13 +12,14 @@ from gpu_bringup.ladder.steps import install_step, systemctl, wanting
 from gpu_bringup.ladder.view import base_name, boards, driver_set, later, loaded_version
 from gpu_bringup.ladder.words import Say, ev, plural, why_unknown
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
+from gpu_bringup.model.ladder import RungResult, State
 from gpu_bringup.model.plan import Command, Step, Write
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of
 
 if TYPE_CHECKING:
     from gpu_bringup.model.catalogue import DriverPackage
-    from gpu_bringup.model.ladder import Cause, RungResult
+    from gpu_bringup.model.ladder import Cause
 
 say = Say("fabric")
 ON_HOST = (
@@ -39,6 +40,8 @@ def kind(ctx: Context) -> str:
         return "fabricmanager+nvlsm"
     if not isinstance(pci.nvswitches, Unknown):
         return "fabricmanager" if pci.nvswitches else "none"
+    if isinstance(pci.gpus, Unknown):
+        return "unknown"
     wishes = {item.fabric for item in boards(ctx)}
     return "none" if wishes <= {"none"} else "unknown"
 
@@ -102,6 +105,22 @@ def _cuda_waits(ctx: Context) -> bool:
     return isinstance(ctx.facts.cuda, CudaFacts) and ctx.facts.cuda.init == 802
 
 
+def _not_needed(ctx: Context) -> RungResult:
+    """A fabric manager without switches: its failed unit is no fault of the GPUs."""
+    version = str(ctx.facts.services.fabric_manager)
+    runs = ctx.facts.services.fabric_manager_running
+    state = "it runs" if runs is True else "it does not run" if runs is False else "not seen to run"
+    told = ev("nv-fabricmanager", f"{version} is installed; {state}")
+    return RungResult(
+        "fabric",
+        State.SKIPPED,
+        f"no NVSwitch here: the fabric manager {version} has nothing to manage. That its unit fails harms "
+        "nothing; its package may go",
+        (told, ev("PCI bus", "no NVSwitch")),
+        (cause("fabricmanager-not-needed", 0.9, told),),
+    )
+
+
 def check(ctx: Context) -> RungResult:
     reason = later(ctx)
     if reason:
@@ -117,6 +136,8 @@ def check(ctx: Context) -> RungResult:
             f"CUDA waits for the NVSwitch fabric. {ON_HOST}",
             [cause("fabricmanager-not-running", 0.8, told)],
         )
+    if need == "none" and not waits and isinstance(ctx.facts.services.fabric_manager, str):
+        return _not_needed(ctx)
     if need == "none" and not waits:
         return say.skipped("no NVSwitch here: the GPUs need no fabric manager")
     if need == "unknown" and not waits:

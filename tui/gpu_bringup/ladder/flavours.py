@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.view import packages
+from gpu_bringup.ladder.view import packages, route, upstream_version
 from gpu_bringup.ladder.words import ev, listed
+from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.facts import ModuleFile
     from gpu_bringup.model.ladder import Cause
 
 _PLUS = re.compile(r"\+(?!deb|bpo|rpt)([a-z0-9-]+)$")
@@ -40,3 +42,32 @@ def prebuilt_cause(ctx: Context, release: str) -> Cause | None:
         told = ev("package database", f"{listed(kmods[:3])}; none for {release}")
         return cause("precompiled-kmod-missing", 0.9, told)
     return None
+
+
+def el_minor(release: str) -> str:
+    """ "9_4" in a release of RHEL or a rebuild ("5.14.0-427.el9_4.x86_64"); empty: it names none."""
+    match = re.search(r"\.el(\d+_\d+)\b", release)
+    return match[1] if match else ""
+
+
+def same_version(ctx: Context, files: tuple[ModuleFile, ...]) -> list[Cause]:
+    """dkms left a module of the other flavour in place, because its version is the same."""
+    if route(ctx) != "dkms" or not files or isinstance(files[0].flavour, Unknown):
+        return []
+    builders = [
+        p for n, p in packages(ctx.facts).items() if re.search(r"nvidia.*dkms|dkms.*nvidia", n)
+    ]
+    flavours = {Flavour.OPEN if "open" in p.name else Flavour.PROPRIETARY for p in builders}
+    if len(flavours) != 1 or files[0].flavour in flavours:
+        return []
+    if any(upstream_version(p.version) != files[0].version for p in builders):
+        return []
+    named = ev("package database", f"{listed(p.name for p in builders)} {builders[0].version}")
+    return [
+        cause(
+            "dkms-version-check-noop",
+            0.88,
+            ev(files[0].path, f"{files[0].version}, {files[0].flavour.value}"),
+            named,
+        )
+    ]

@@ -152,6 +152,15 @@ def check(ctx: Context) -> RungResult:
             )
         if not real:
             words.append(f"no {soname}")
+            elsewhere = ctx.facts.libraries.unlisted
+            if elsewhere and soname == NEEDED[0]:
+                words[-1] += f" in the linker's paths, but {elsewhere[0]} is there"
+                causes.append(
+                    cause("driver-libs-in-nonstandard-path", 0.93, ev(elsewhere[0], "not listed"))
+                )
+                continue
+            if elsewhere:
+                continue
             causes.append(
                 cause("driver-libraries-missing", 0.9, ev("linker cache", f"no {soname}"))
             )
@@ -224,6 +233,12 @@ def _apart(ctx: Context, version: str, strange: tuple[Library, ...]) -> bool:
 def by_hand(ctx: Context) -> tuple[str, ...]:
     """What a person must clear away: copies that can't be told from the packages' own."""
     texts = []
+    if ctx.facts.libraries.unlisted and not driver_set(ctx):
+        folder = posixpath.dirname(ctx.facts.libraries.unlisted[0])
+        texts.append(
+            f"The driver's libraries lie in {folder}, where the linker does not look: write that folder "
+            "into a file of /etc/ld.so.conf.d and run ldconfig."
+        )
     for soname in NEEDED:
         twice = _copies(ctx, soname)
         if twice and not driver_set(ctx) and not foreign(ctx, twice):

@@ -102,7 +102,9 @@ def missing_step(ctx: Context, gone: Sequence[str]) -> Step | None:
     if not gone or family is None or isinstance(ctx.facts.packages.installed, Unknown):
         return None
     have = packages(ctx.facts)
-    if any(upstream_version(p.version) and n.startswith(_LIBRARY_PACKAGES) for n, p in have.items()):
+    if any(
+        upstream_version(p.version) and n.startswith(_LIBRARY_PACKAGES) for n, p in have.items()
+    ):
         return None
     package = ctx.target.exact_package if ctx.target is not None else _as_catalogued(ctx)
     if package is None:

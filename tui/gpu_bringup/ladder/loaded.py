@@ -76,12 +76,26 @@ def _initramfs_version(ctx: Context) -> tuple[str | None, str]:
     return None, ""
 
 
+def _held(ctx: Context) -> tuple[Evidence, ...]:
+    """Loaded modules that programs hold, beyond the modules that use them."""
+    loaded = ctx.facts.modules.loaded
+    return tuple(
+        ev(
+            "/proc/modules",
+            f"{item.name} is held {item.references - len(item.users)} times by programs",
+        )
+        for item in (() if isinstance(loaded, Unknown) else loaded)
+        if item.name.startswith("nvidia") and item.references > len(item.users)
+    )
+
+
 def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
     libraries = library_version(ctx.facts)
     told = [ev("/proc/driver/nvidia/version", loaded), ev("module on disk", disk)]
     if libraries:
         told.append(ev("libraries", libraries))
     told += culprit_evidence(ctx)
+    held = _held(ctx)
     stale, image = _initramfs_version(ctx)
     sure = 0.85 if libraries == disk else 0.6
     causes = [cause("driver-library-mismatch", sure, *told)]
@@ -90,6 +104,9 @@ def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
         causes.insert(0, cause("initramfs-stale-module", 0.93, ev(image, stale), *told))
     elif stale is None:
         causes.append(cause("initramfs-stale-module", 0.3, *told))
+    if held:
+        # Why the upgrade could not exchange it, and what a reload meets.
+        causes.append(cause("module-in-use", 0.5, *held))
     return say.broken(
         f"{loaded} is loaded, but {disk} is on disk: the driver was updated under the running one",
         causes,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.flavours import kernel_flavour, prebuilt_cause
+from gpu_bringup.ladder.flavours import el_minor, kernel_flavour, prebuilt_cause, same_version
 from gpu_bringup.ladder.foreign_modules import aside_steps, stale_links
 from gpu_bringup.ladder.images import stale_causes
 from gpu_bringup.ladder.ledger import culprit_evidence
@@ -37,6 +37,7 @@ from gpu_bringup.ladder.view import (
 )
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.gpu_facts import NvmlFacts
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of, driver_key
@@ -119,10 +120,23 @@ def _vermagic(release: str, files: tuple[ModuleFile, ...], ctx: Context) -> list
     causes = []
     for file in files:
         magic = file.vermagic.split(" ", 1)[0] if isinstance(file.vermagic, str) else release
-        refused = log_lines(ctx, r"nvidia: version magic")
+        refused = log_lines(
+            ctx, r"nvidia\w*: (?:version magic|disagrees about version of symbol|Unknown symbol)"
+        )
         if magic != release and ("weak-updates" not in file.path or refused):
             text = f"built for {magic}"
             other = kernel_flavour(magic) != kernel_flavour(release)
+            minors = el_minor(magic), el_minor(release)
+            if all(minors) and minors[0] != minors[1]:
+                symbols = log_lines(
+                    ctx, r"nvidia\w*: (?:disagrees about version of symbol|Unknown symbol)"
+                )
+                text = (
+                    f"built for {magic}: another minor release of the distribution than {release}"
+                )
+                told = (ev(file.path, text), *refused, *symbols)
+                causes.append(cause("kmod-kabi-minor-upgrade", 0.93, *told))
+                continue
             found = "kernel-flavour-change" if other else "weak-modules-stale-kmod"
             causes.append(cause(found, 0.9 if other else 0.85, ev(file.path, text), *refused))
     return causes
@@ -202,6 +216,11 @@ def check(ctx: Context) -> RungResult:
     absent = _absent(ctx)
     if absent is not None:
         return absent
+    works = isinstance(ctx.facts.nvml, NvmlFacts) and ctx.target is None
+    if works and isinstance(ctx.facts.packages.method, Unknown) and not ctx.facts.modules.files:
+        return say.unknown(
+            "no module file was seen, and yet NVML answers: where the driver comes from isn't known"
+        )
     causes: list[Cause] = []
     notes: list[Evidence] = []
     words: list[str] = []
@@ -220,6 +239,8 @@ def check(ctx: Context) -> RungResult:
                     ev(files[0].path, f"{_words(files[0])}: booting {release} would not fit")
                 )
         found += _vermagic(release, files, ctx) + _copies(release, files) + _unfit(ctx, files)
+        if release in primary_releases(ctx):
+            found = [*same_version(ctx, files), *found]
         if files and not found:
             notes.append(ev(files[0].path, _words(files[0])))
         elif files and not words:
@@ -369,9 +390,7 @@ def _build_steps(ctx: Context, fresh: bool) -> list[Step]:
             and not hopeless(ctx, release)
         )
     )
-    lacking = tuple(
-        dict.fromkeys((*lacking, *(r for r in ctx.releases if stale_links(ctx, r))))
-    )
+    lacking = tuple(dict.fromkeys((*lacking, *(r for r in ctx.releases if stale_links(ctx, r)))))
     # Ready-made modules are among the packages of the install step itself.
     come_along = fresh and package.route != "dkms"
     for release in () if come_along else lacking:

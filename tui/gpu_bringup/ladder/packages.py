@@ -239,6 +239,7 @@ def _source(ctx: Context) -> list[Cause]:
     elif ctx.target is not None and ctx.target.package.repository in ctx.catalogue.repositories:
         known = ctx.catalogue.repositories[ctx.target.package.repository]
         causes += key_causes(_entries(ctx, known))
+        causes += database.stream_causes(ctx)
         open_entries = [r for r in _entries(ctx, known) if r.format != "yum" and not r.signed_by]
         for entry in open_entries:
             where = ev(f"{entry.file}:{entry.line}", "no key is named: any trusted key may sign it")
@@ -266,6 +267,8 @@ _WORDS = {
     "repo-or-branch-package-conflict": "packages of two driver series are mixed: parts of different "
     "versions refuse each other",
     "repository-not-configured": "the source of the chosen driver is not fully switched on",
+    "dnf-modular-filtering": "dnf has another module stream of the driver switched on: it hides the "
+    "packages of the chosen branch",
     "repo-signing-key": "the driver's repository has no key that vouches for its packages",
     "dkms-build-api-break": "the driver's package is half configured, because its modules do not "
     "compile on this kernel",
@@ -292,8 +295,9 @@ def check(ctx: Context) -> RungResult:
             f"{facts.lock_owner} is at work on the package database: wait until it has finished, "
             "then look again"
         )
-    health = _health(ctx)
-    causes = health if facts.damage else health + _source(ctx)
+    causes = _health(ctx)
+    if not facts.damage:
+        causes += _source(ctx)
     if causes:
         first = max(causes, key=lambda item: item.confidence)
         return say.broken(_WORDS[first.cause], causes)

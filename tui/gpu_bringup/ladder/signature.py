@@ -25,6 +25,7 @@ from gpu_bringup.ladder.view import (
 )
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import SecureBoot
+from gpu_bringup.model.ladder import State
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Fact, Unknown
 
@@ -138,6 +139,9 @@ def check(ctx: Context) -> RungResult:
         return say.unknown(f"whether signatures are enforced is not known: {force.reason}")
     if isinstance(ctx.facts.modules.files, Unknown):
         return say.unknown(f"module files could not be read: {ctx.facts.modules.files.reason}")
+    unseen = any(item.id == "module" and item.state is State.UNKNOWN for item in ctx.below)
+    if not files and unseen:
+        return say.unknown("whether there is a module that must be signed is not known")
     if not files:
         return say.broken("there is no module yet that could be signed", ())
     evidence = [ev(file.path, _signed_by(file)) for file in files]

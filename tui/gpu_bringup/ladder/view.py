@@ -10,6 +10,7 @@ from gpu_bringup.catalogue.lookup import architecture_of, gpu_by_pci
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.catalogue import DriverPackage
 from gpu_bringup.model.enums import Flavour
+from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.model.versions import branch_of, driver_key
 from gpu_bringup.rules.subject import Board
@@ -214,6 +215,10 @@ def driver_traces(ctx: Context) -> tuple[str, ...]:
             f"{b.module}/{b.version}" for b in facts.modules.dkms if b.module.startswith("nvidia")
         )
         traces += [f"{build} in dkms" for build in builds]
+    if isinstance(facts.nvml, NvmlFacts):
+        traces.append(f"NVML answers for driver {facts.nvml.driver_version}")
+    elif isinstance(facts.cuda, CudaFacts) and facts.cuda.init == 0:
+        traces.append("CUDA starts")
     traces += [
         f"package {name} {package.version}"
         for name, package in packages(facts).items()

@@ -270,6 +270,8 @@ class PackageFacts:
     """What is wrong with the package database itself ("FILE:LINE: words"); empty: it is whole."""
     backups: tuple[str, ...] = ()
     """Older copies of a damaged database that are whole, newest first."""
+    module_stream: str = ""
+    """dnf's enabled stream of nvidia-driver ("580-open"); empty: none is known."""
     unmet: Fact[tuple[str, ...]] = _NOT_LOOKED
     """"NAME needs DEPENDENCY" for installed packages that matter and lack one."""
 
@@ -364,6 +366,8 @@ class LibraryFacts:
 
     libraries: Fact[tuple[Library, ...]] = _NOT_LOOKED
     """libcuda and libnvidia-ml in the linker's order (first wins)."""
+    unlisted: tuple[str, ...] = ()
+    """Driver libraries outside of its paths, looked for where it finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +395,11 @@ class ContainerFacts:
     cdi_specs: Fact[tuple[str, ...]] = _NOT_LOOKED
     cdi_versions: tuple[tuple[str, str], ...] = ()
     """(CDI file, driver version whose libraries it names), where it names one."""
+    docker_snap: Fact[bool] = _NOT_LOOKED
+    """Docker came from the snap store, and no other one is here."""
+    driver_root: Fact[str] = _NOT_LOOKED
+    """Where the toolkit looks for the driver, if not in "/": its config.toml's root; empty: "/"."""
+    driver_root_there: Fact[bool] = _NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True)

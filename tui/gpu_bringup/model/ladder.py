@@ -92,7 +92,12 @@ class RungResult:
 
 
 WISHES = frozenset(
-    {"repository-not-configured", "driver-other-than-target", "kernel-not-installed"}
+    {
+        "repository-not-configured",
+        "driver-other-than-target",
+        "kernel-not-installed",
+        "dnf-modular-filtering",
+    }
 )
 """Causes that only say that what was chosen isn't there yet: nothing that worked is broken."""
 SET_UP = WISHES | {

@@ -71,10 +71,10 @@ judge() { # judge WHAT FILE...: what the answer says, read with the rig's own Py
 
 milliseconds() { date +%s%3N; }
 
-# run_fault NAME CAUSE KIND: make it, find it, mend it, look again, plan again.
+# run_fault NAME CAUSE KIND SOURCE DRIVER: make it, find it, mend it, look again, plan again.
 run_fault() {
-    local name=$1 expected=$2 kind=$3 source=$4 wanted started diagnosis repair verdict=ok found rest left log
-    mapfile -t wanted < <(wish "$newest" "$source")
+    local name=$1 expected=$2 kind=$3 source=$4 driver=$5 wanted started diagnosis repair verdict=ok found rest left log
+    mapfile -t wanted < <(wish "$newest" "$source" "$driver")
     layer=$cache/layers/$name
     rm -rf --one-file-system "$layer"
     layer_open "$code:$cache/base" "$layer"
@@ -127,13 +127,13 @@ close_fault() { # close_fault FAILED
 }
 
 for entry in "${FAULTS[@]}"; do
-    IFS='|' read -r name cause kind source <<<"$entry"
+    IFS='|' read -r name cause kind source driver <<<"$entry"
     if [ $# -gt 0 ]; then
         case " $* " in *" $name "*) ;; *) continue ;; esac
     elif [[ $name == *-real ]]; then
         continue
     fi
-    run_fault "$name" "$cause" "$kind" "${source:-}"
+    run_fault "$name" "$cause" "$kind" "${source:-}" "${driver:-}"
 done
 echo
 {

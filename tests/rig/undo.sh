@@ -124,21 +124,21 @@ driver_set() { # driver_set ROOT REPO VERSION
     package "$root" "$repo" nvidia-persistenced "$version" libc6
 }
 
-prepare() { # prepare SUITE ROOT: the old driver, installed from a local repository
-    local suite=$1 root=$2 base=RIG_BASE_$1 repo=$2/srv/repository/debian/x86_64 source
+prepare() { # prepare SUITE ROOT: the old driver, installed from a local repository of its own
+    local suite=$1 root=$2 base=RIG_BASE_$1 repo=$2/srv/repository/debian/x86_64 first=$2/srv/repository/first source
     if [ -n "${!base:-}" ]; then cp -a --reflink=auto "${!base}" "$root"; else rig_make "$suite" "$root" >"$work/$suite-make.log" 2>&1; fi
     rig_enter "$root" apt-get update -q >"$work/$suite-apt.log" 2>&1
     rig_enter "$root" apt-get install -y -q --no-install-recommends linux-image-amd64 linux-headers-amd64 dkms \
         openssl python3 python3-venv ca-certificates dpkg-dev apt-utils gnupg grub-common busybox tmux >>"$work/$suite-apt.log" 2>&1
     rig_checkout "$root" /opt/gpu-bringup
     rig_enter "$root" $tool --version
-    mkdir -p "$repo" "$root/srv/profiles" "$root/boot/grub"
-    driver_set "$root" "$repo" $old
+    mkdir -p "$repo" "$first" "$root/srv/profiles" "$root/boot/grub"
+    driver_set "$root" "$first" $old
     driver_set "$root" "$repo" $new
     source=$(mktemp -d "$root/srv/source.XXXXXX")
     mkdir -p "$source/etc/old-tool"
     echo 'as packaged' >"$source/etc/old-tool/tool.conf"
-    package "$root" "$repo" nvidia-old-tool 1.0 libc6 "$source"
+    package "$root" "$first" nvidia-old-tool 1.0 libc6 "$source"
     rm -rf "$source"
     package "$root" "$repo" nvidia-driver-pinning-580 $new libc6
     # shellcheck disable=SC2016  # the inner shell expands
@@ -146,14 +146,17 @@ prepare() { # prepare SUITE ROOT: the old driver, installed from a local reposit
         export GNUPGHOME=/srv/gnupg
         mkdir -m 0700 "$GNUPGHOME"
         gpg --batch --quiet --passphrase "" --quick-gen-key "vendor <vendor@example.org>" rsa3072 sign never
-        cd /srv/repository/debian/x86_64
-        apt-ftparchive packages . >Packages
-        apt-ftparchive release . >Release
-        gpg --batch --quiet --local-user vendor --clearsign -o InRelease Release
-        gpg --armor --export vendor >key.pub
+        for place in /srv/repository/debian/x86_64 /srv/repository/first; do
+            cd $place
+            apt-ftparchive packages . >Packages
+            apt-ftparchive release . >Release
+            gpg --batch --quiet --local-user vendor --clearsign -o InRelease Release
+            gpg --armor --export vendor >key.pub
+        done
         gpg --with-colons --list-keys vendor | sed -n "s/^fpr:*\([0-9A-F]*\):/\1/p" | head -n 1 >/srv/fingerprint
-        cp key.pub /etc/apt/keyrings/rig.asc 2>/dev/null || { mkdir -p /etc/apt/keyrings; cp key.pub /etc/apt/keyrings/rig.asc; }
-        printf "Types: deb\nURIs: file:///srv/repository/debian/x86_64/\nSuites: /\nSigned-By: /etc/apt/keyrings/rig.asc\n" >/etc/apt/sources.list.d/rig.sources
+        mkdir -p /etc/apt/keyrings
+        cp key.pub /etc/apt/keyrings/rig.asc
+        printf "Types: deb\nURIs: file:///srv/repository/first/\nSuites: /\nSigned-By: /etc/apt/keyrings/rig.asc\n" >/etc/apt/sources.list.d/rig.sources
         apt-get update -q
         apt-get install -y -q --no-install-recommends nvidia-driver-cuda='$old'-1 nvidia-kernel-open-dkms='$old'-1 \
             nvidia-modprobe='$old'-1 nvidia-persistenced='$old'-1 nvidia-old-tool

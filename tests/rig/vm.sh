@@ -41,7 +41,7 @@ fi
 
 cache=${RIG_CACHE:-/srv/rig/vm}
 # Of machines that live for minutes and can be reached from this host alone.
-export VM_PASSWORD=operator
+export VM_PASSWORD=rig-password
 build=
 suites=()
 arguments=()
@@ -57,6 +57,14 @@ done
 mkdir -p "$cache"
 [ -f "$cache/id" ] || ssh-keygen -q -t ed25519 -N '' -C rig -f "$cache/id"
 
+# A function behind || would go on after its first failure: the end of this script tells of it instead.
+log=
+tell() {
+    local status=$?
+    if [ "$status" != 0 ] && [ -n "$log" ]; then tail -n 20 "$log" >&2; fi
+}
+trap tell EXIT
+
 # fresh STAMP TEXT: is what the stamp says still so?
 fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
@@ -64,7 +72,8 @@ digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 inputs=$(digest "$here"/faults/packages.sh "$here"/module/* "$here/vm/repository.sh")
 if ! fresh "$cache/repository.stamp" "$inputs"; then
     start=$SECONDS
-    vm_repository "$cache" "$cache/repository.log" || { tail -n 20 "$cache/repository.log" >&2; exit 1; }
+    log=$cache/repository.log
+    vm_repository "$cache" "$log"
     echo "$inputs" >"$cache/repository.stamp"
     printf '%-44s %5d s\n' "stand-in packages made" $((SECONDS - start))
 fi
@@ -72,8 +81,8 @@ for suite in "${suites[@]}"; do
     packages=$(declare -f vm_tree | digest)
     if ! fresh "$cache/$suite.tree.stamp" "$packages"; then
         start=$SECONDS
-        vm_tree "$suite" "$cache/$suite.tree" >"$cache/$suite.tree.log" 2>&1 ||
-            { tail -n 20 "$cache/$suite.tree.log" >&2; exit 1; }
+        log=$cache/$suite.tree.log
+        vm_tree "$suite" "$cache/$suite.tree" >"$log" 2>&1
         echo "$packages" >"$cache/$suite.tree.stamp"
         printf '%-44s %5d s\n' "$suite: packages unpacked" $((SECONDS - start))
     fi
@@ -82,13 +91,14 @@ for suite in "${suites[@]}"; do
         start=$SECONDS
         rm -rf --one-file-system "$cache/$suite.root" "$cache/states/$suite"-*
         cp -a --reflink=auto "$cache/$suite.tree" "$cache/$suite.root"
-        vm_configure "$suite" "$cache/$suite.root" "$cache" >"$cache/$suite.log" 2>&1 ||
-            { tail -n 20 "$cache/$suite.log" >&2; exit 1; }
+        log=$cache/$suite.log
+        vm_configure "$suite" "$cache/$suite.root" "$cache" >"$log" 2>&1
         vm_disk "$cache/$suite.root" "$cache/$suite.qcow2"
         rm -rf --one-file-system "$cache/$suite.root"
         echo "$inputs" >"$cache/$suite.stamp"
         printf '%-44s %5d s\n' "$suite: disk made" $((SECONDS - start))
     fi
 done
+log=
 [ "$build" != only ] || exit 0
 exec /usr/bin/python3 "$here/vm/run.py" --cache "$cache" --suites "${suites[*]}" -- "${arguments[@]}"

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # The one healthy system that every fault is made on. Source it after lib.sh and packages.sh.
 
-# wish KERNEL [SOURCE]: what all commands of this rig ask for: an H200 to come, this kernel.
+# wish KERNEL [SOURCE [DRIVER]]: what all commands of this rig ask for: an H200 to come, this kernel.
 wish() {
     printf '%s\n' --gpu H200 --scenario long-term-stable --source "${2:-nvidia-repository}" \
         --kernel "$1" --profiles /srv/profiles
+    [ -z "${3:-}" ] || printf '%s\n' --driver "$3"
 }
 
 # newest_kernel ROOT: the release that linux-image-amd64 brings.

@@ -3,7 +3,8 @@
 # left is still there. Both use $newest and $older, the kernels of the base. Source it.
 # shellcheck disable=SC2154,SC2034  # layer, newest, older: set by faults.sh, which uses FAULTS
 
-# NAME|expected root cause|live or shadowed|source of the driver (nvidia-repository where empty)
+# NAME|expected root cause|live or shadowed|source of the driver (nvidia-repository where empty)|driver
+# that is asked for (where empty: what fits, which is the installed one as long as it can work)
 # Names that end in -real take a quarter of an hour and more, and are made only when they are named.
 FAULTS=(
     "headers-removed|headers-missing|live"
@@ -13,7 +14,7 @@ FAULTS=(
     "build-fails-real|dkms-build-api-break|live|distribution"
     "dpkg-killed|dpkg-interrupted|live"
     "source-removed|dkms-tree-broken|live"
-    "held-in-the-way|held-or-broken-packages|live"
+    "held-in-the-way|held-or-broken-packages|live||$DRIVER"
     "series-mixed|repo-or-branch-package-conflict|live"
     "runfile-leftovers|mixed-runfile-and-packages|live"
     "var-full|dkms-disk-full|live"

@@ -58,7 +58,7 @@ id = "nvidia-cuda-debian13"
 name = "Mirror of NVIDIA's repository"
 uri = "$ARCHIVE/repository/{distro}/{arch}/"
 suite = "/"
-key_uri = "$ARCHIVE/repository/{distro}/{arch}/key.pub"
+key_uri = "file:///srv/repository/{distro}/{arch}/key.pub"
 fingerprints = ["$(cat "$root/srv/fingerprint")"]
 sources = ["nvidia-repository"]
 PROFILE

@@ -138,7 +138,9 @@ class Machine:
             if not entry.name.isdigit() or entry.name == "1":
                 continue
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                words = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
                 if pattern in words:
                     self.ask("kill", "-9", entry.name)
                     found = True

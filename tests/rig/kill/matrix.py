@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import faults
-from machine import RUNS, TOOL, Machine, run
+from machine import TOOL, Machine, run
 from state import differences, state
 
 FAULTS = ("ssh", "wizard", "executor", "power", "disk", "network", "lock")
@@ -122,7 +122,9 @@ class Rig:
             if rest:
                 raise SystemExit("step by step the run ends elsewhere:\n" + "\n".join(rest[:20]))
         machine.power_off()
-        keep_events(machine.run_folder, lambda events: [e for e in events if e["event"] != "run-ended"])
+        keep_events(
+            machine.run_folder, lambda events: [e for e in events if e["event"] != "run-ended"]
+        )
         machine.scrap()
         self.layers.append([disk / "upper", *self.layers[-1]])
 
@@ -169,7 +171,9 @@ class Rig:
             faults.fill_disk(machine)
             front_end.wait(_PATIENCE)
             ended = machine.events()[-1]
-            cell.notes.append(f"{ended['event']} {ended.get('state')}: {ended.get('message', '')[:300]}")
+            cell.notes.append(
+                f"{ended['event']} {ended.get('state')}: {ended.get('message', '')[:300]}"
+            )
             faults.make_room(machine)
         elif cell.fault == "network":
             join = faults.network_away(machine)

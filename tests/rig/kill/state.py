@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from machine import Machine
 
 # The rig's own, caches that are made anew, and files with a time or a random key in them.
-_ETC_ASIDE = re.compile(r"^/etc/(?:resolv\.conf|hosts|hostname|ld\.so\.cache|machine-id|\.pwd\.lock|ssh/|mtab)")
+_ETC_ASIDE = re.compile(
+    r"^/etc/(?:resolv\.conf|hosts|hostname|ld\.so\.cache|machine-id|\.pwd\.lock|ssh/|mtab)"
+)
 _NAMES_ASIDE = re.compile(r"__pycache__|/usr/share/info/dir|^/opt/|\.pyc$")
 _INSIDE = """
 echo "audit: $(dpkg --audit 2>&1)"
@@ -54,17 +56,25 @@ def etc(root: Path) -> dict[str, str]:
                 continue
             status = path.lstat()
             content = (
-                os.readlink(path).encode() if stat.S_ISLNK(status.st_mode) else path.read_bytes()
+                str(path.readlink()).encode() if stat.S_ISLNK(status.st_mode) else path.read_bytes()
             )
             digest = hashlib.sha256(content).hexdigest()[:16]
-            found[shown] = f"{stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid} {digest}"
+            found[shown] = (
+                f"{stat.S_IMODE(status.st_mode):04o} {status.st_uid}:{status.st_gid} {digest}"
+            )
     return found
 
 
 def names(root: Path) -> dict[str, str]:
     """Each file below /usr, /boot and dkms's tree, by name; images with more than nothing in them."""
     found = {}
-    for top in ("usr", "boot", "var/lib/dkms", "var/lib/gpu-bringup/bin", "var/lib/gpu-bringup/repositories"):
+    for top in (
+        "usr",
+        "boot",
+        "var/lib/dkms",
+        "var/lib/gpu-bringup/bin",
+        "var/lib/gpu-bringup/repositories",
+    ):
         for folder, _, files in os.walk(root / top):
             for name in files:
                 shown = f"/{(Path(folder) / name).relative_to(root)}"

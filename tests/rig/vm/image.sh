@@ -25,11 +25,10 @@ vm_security() {
 # updates, so that the kernel is one behind what `apt-get upgrade` would bring.
 vm_tree() {
     local suite=$1 folder=$2 packages
-    packages=systemd-sysv,systemd-resolved,udev,dbus,kmod,libpam-systemd,login,linux-image-amd64
+    packages=systemd-sysv,udev,dbus,kmod,libpam-systemd,login,linux-image-amd64
     packages=$packages,initramfs-tools,zstd,shim-signed,grub-efi-amd64-signed,grub-efi-amd64-bin,grub2-common
     packages=$packages,efibootmgr,mokutil,openssh-server,sudo,python3,ca-certificates,iproute2,pciutils
     packages=$packages,procps,less,passwd,e2fsprogs,bash-completion,unattended-upgrades,ncurses-base,ncurses-bin
-    [ "$suite" != bookworm ] || packages=${packages/systemd-resolved,/}
     rm -rf --one-file-system "$folder.new"
     # A small initramfs: under emulation GRUB takes a second for each few MB of it.
     # shellcheck disable=SC2016  # mmdebstrap expands $1
@@ -40,6 +39,7 @@ vm_tree() {
             echo MODULES=list >"$1/etc/initramfs-tools/conf.d/rig"
             printf "virtio_pci\nvirtio_blk\next4\n" >"$1/etc/initramfs-tools/modules"' \
         "$suite" "$folder.new" "deb ${RIG_MIRROR:-$(rig_mirror)} $suite main"
+    rm -rf --one-file-system "$folder"
     mv "$folder.new" "$folder"
 }
 
@@ -103,15 +103,15 @@ GRUB
         systemctl enable systemd-networkd ssh
         systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \
             systemd-networkd-wait-online.service e2scrub_reap.service getty@tty1.service
-        if [ -e /lib/systemd/system/systemd-resolved.service ]; then systemctl mask systemd-resolved; fi
-        useradd --create-home --shell /bin/bash --groups sudo,adm operator
-        printf "operator:%s\nroot:%s\n" "$1" "$1" | chpasswd
+        useradd --create-home --shell /bin/bash --groups sudo,adm admin1
+        printf "admin1:%s\nroot:%s\n" "$1" "$1" | chpasswd
     ' _ "$VM_PASSWORD"
     # As README's "Start": in a checkout, its own script sets itself up.
     rig_checkout "$root" /opt/gpu-bringup
+    chown -R 0:0 "$root/opt/gpu-bringup"
     rig_enter "$root" apt-get update -q
     rig_enter "$root" /opt/gpu-bringup/scripts/gpu-bringup --version
-    rig_enter "$root" sh -c 'python3 -m compileall -q /opt/gpu-bringup/tui; rm -rf /var/cache/gpu-bringup/*'
+    rig_enter "$root" python3 -m compileall -q /opt/gpu-bringup/tui
     mkdir -p "$root/srv"
     cp -a "$cache/repository/srv/." "$root/srv/"
     mkdir -p "$root/etc/gpu-bringup/profiles"

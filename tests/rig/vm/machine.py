@@ -42,7 +42,7 @@ class Machine:
         folder: its disk, variables, logs and pictures.
         base: the disk that its own is a layer over.
         key: the SSH key that its root user knows.
-        password: of the user "operator" and of root.
+        password: of the user "admin1" and of root.
     """
 
     folder: Path
@@ -235,7 +235,7 @@ class Machine:
             modules = [name for name in changed if name.startswith("tui/") and name.endswith(".py")]
             if modules:
                 quoted = shlex.join(f"{into}/{name}" for name in modules)
-                self.must(f"cd {into} && .venv/run-*/bin/python -m compileall -q {quoted}")
+                self.must(f"cd {into} && python3 -m compileall -q {quoted}")
 
 
 def _run(*argv: str) -> str:

@@ -6,8 +6,8 @@ import time
 
 from console import Console
 
-USER = "operator"
-PROMPT = r"^(operator|root)@rig:[^$#\n]*[$#] *$"
+USER = "admin1"
+PROMPT = r"^(admin1|root)@rig:[^$#\n]*[$#] *$"
 TOOL = "/opt/gpu-bringup/scripts/gpu-bringup"
 MOK_PASSWORD = "rig-once"
 """Typed at the request and again in MokManager; letters that lie alike on all keyboards."""
@@ -56,7 +56,7 @@ class Wizard:
         """Start it and wait for the first picture."""
         self.console.send(f"clear; {command}\r")
         if "sudo" in command:
-            seen = self.console.wait(r"password for operator|\bQuit\b", LOOK_SECONDS)
+            seen = self.console.wait(r"password for admin1|\bQuit\b", LOOK_SECONDS)
             if "password" in seen:
                 self.console.send(self._password + "\r")
         self.console.wait(r"\bQuit\b", LOOK_SECONDS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import mokmanager
 from console import Missed
 from machine import Machine
-from person import MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard, log_in
+from person import BUILD_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard, log_in
 
 from rig import Rig, Scenario
 
@@ -95,13 +96,69 @@ def core(rig: Rig, machine: Machine) -> str:
 
 
 def request(wizard: Wizard) -> None:
-    """From the first look to the filed request, with all its pages."""
-    raise Missed("not driven yet")
+    """From the first look to the filed request: questions, choice, proof, review, run."""
+    wizard.press("n")
+    wizard.see(r"2 QUESTIONS(?s:.*)What is this server for", "questions")
+    wizard.press("2")
+    wizard.see(r"another one, by name", "which-gpu")
+    wizard.press("2")
+    wizard.see(r"Which GPU\?", "gpu-by-name")
+    wizard.press(*"H200", "enter")
+    wizard.see(r"> H200", "gpu-named")
+    wizard.press("4")
+    wizard.see(r"3 +NVIDIA.s repository", "which-source")
+    wizard.press("3")
+    wizard.see(r"> NVIDIA.s repository", "source-named")
+    wizard.press("n")
+    wizard.see(r"3 CHOICE(?s:.*)580\.178\.04", "choice")
+    wizard.press("n")
+    wizard.see(r"4 PROOF(?s:.*)s starts it", "proof")
+    wizard.press("s")
+    wizard.see(r"Compiling the driver", "proof-running")
+    wizard.see(r"Proven: 580\.178\.04", "proven", BUILD_SECONDS)
+    wizard.press("n")
+    wizard.see(r"5 REVIEW(?s:.*)\d+ steps", "review")
+    wizard.press("a")
+    wizard.see(r"Take these steps now\?", "confirm")
+    wizard.press("2")
+    run(wizard)
+
+
+def run(wizard: Wizard) -> None:
+    """Watch the run, answer its prompts, to the word that a reboot is needed."""
+    end = time.monotonic() + RUN_SECONDS
+    asked = 0
+    while True:
+        seen = wizard.console.wait(
+            r"input password(?: again)?|A reboot is needed|A step failed|The run broke off|"
+            r"could not be started|All steps are done",
+            end - time.monotonic(),
+        )
+        if not seen.startswith("input"):
+            break
+        wizard.console.picture(f"asks-{asked}")
+        asked += 1
+        demand(asked < 5, "it asks for the password again and again")
+        wizard.press(*MOK_PASSWORD, "enter")
+        gone(wizard, r"Enter sends it")
+    wizard.console.picture("run-ended")
+    demand(seen == "A reboot is needed", f"the run ended: {seen}")
+
+
+def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:
+    """Wait until something is no longer shown."""
+    end = time.monotonic() + seconds
+    while re.search(pattern, wizard.console.text()):
+        wizard.console.read(0.3)
+        demand(time.monotonic() < end, f"still shown: {pattern}")
 
 
 def proof(wizard: Wizard) -> None:
-    """After the reboot."""
-    raise Missed("not driven yet")
+    """After the reboot: the waiting run is offered, taken up, and ends with nothing left to do."""
+    wizard.see(r"waits for a reboot", "waits")
+    wizard.press("1")
+    wizard.see(r"7 VERIFY(?s:.*)|All steps are done", "verified", RUN_SECONDS)
+    wizard.leave()
 
 
 def enrolled(rig: Rig, machine: Machine) -> None:
@@ -123,13 +180,13 @@ def apply_at_console(rig: Rig, machine: Machine, seconds: float = RUN_SECONDS) -
     end = time.monotonic() + seconds
     while True:
         seen = console.wait(
-            r"password for operator: *$|input password: *$|input password again: *$|^status=\d+",
+            r"password for admin1: *$|input password: *$|input password again: *$|^status=\d+",
             end - time.monotonic(),
         )
         if seen.startswith("status="):
             console.picture("apply-ended")
             return seen.partition("=")[2]
-        if "operator" in seen:
+        if "admin1" in seen:
             console.send(rig.password + "\r")
         else:
             console.picture("apply-asks")
@@ -160,7 +217,7 @@ def enrol(rig: Rig, machine: Machine) -> str:
     console = machine.console
     log_in(console, rig.password)
     console.send("sudo systemctl reboot\r")
-    console.wait(r"password for operator", 60)
+    console.wait(r"password for admin1", 60)
     console.send(rig.password + "\r")
     enrolled(rig, machine)
     demand(load(machine) == "accepted", load(machine))
@@ -172,9 +229,153 @@ def enrol(rig: Rig, machine: Machine) -> str:
     return "enrolled, accepted, nothing left to do"
 
 
+# --- what goes wrong ---------------------------------------------------------------------------------
+
+
+def missed(rig: Rig, machine: Machine) -> str:
+    """Nobody is at the console when MokManager waits: diagnosed, filed again, then enrolled."""
+    console = machine.console
+    log_in(console, rig.password)
+    key = machine.must("sha256sum /var/lib/dkms/mok.pub")
+    machine.run("systemctl reboot")
+    stood = mokmanager.miss(console)
+    machine.forget_connection()
+    machine.wait_for_login()
+    said = load(machine)
+    demand("Key was rejected by service" in said, f"after the missed screen: {said}")
+    answer = machine.run(f"{TOOL} check {WISH}", seconds=300)
+    (machine.folder / "check-missed.txt").write_text(answer.output, "utf-8")
+    cause = root_cause(machine)
+    demand(cause == "sb-mok-not-enrolled", f"the missed screen is called {cause or 'nothing'}")
+    log_in(console, rig.password)
+    status = apply_at_console(rig, machine)
+    demand(status == "3", f"filing again ended with {status}, not with 3 (a reboot is needed)")
+    demand(key == machine.must("sha256sum /var/lib/dkms/mok.pub"), "the key was made anew")
+    waiting = machine.must("mokutil --list-new | grep -c 'SHA1 Fingerprint'")
+    demand(waiting == "1", f"{waiting} keys wait for enrolment")
+    machine.run("systemctl reboot")
+    enrolled(rig, machine)
+    demand(load(machine) == "accepted", load(machine))
+    return f"screen stood {stood:.0f} s; named, filed again with the same key, enrolled, accepted"
+
+
+SIGN = "/lib/modules/$(uname -r)/build/scripts/sign-file"
+REPACK = {
+    "": "true",
+    ".xz": "xz -f --check=crc32 --lzma2=dict=1MiB",
+    ".zst": "zstd -q --rm",
+    ".gz": "gzip -n",
+}
+
+
+def spoil(machine: Machine, how: str) -> None:
+    """Sign the module again with a key that nobody trusts ("stranger"), or take its signature."""
+    path = module(machine)
+    packed = path[path.index(".ko") + 3 :]
+    plain = path.removesuffix(packed)
+    steps = ["set -e", "cd /root"]
+    if packed:
+        steps.append(
+            {".xz": "xz -d", ".zst": "zstd -q -d --rm", ".gz": "gzip -d"}[packed] + f" {path}"
+        )
+    steps.append(f"strip --strip-debug {plain}")
+    if how == "stranger":
+        steps += [
+            "openssl req -new -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=Stranger/ "
+            "-keyout stranger.key -outform DER -out stranger.der 2>/dev/null",
+            f"$(ls {SIGN} /usr/lib/linux-kbuild-*/scripts/sign-file 2>/dev/null | head -n 1) "
+            f"sha256 stranger.key stranger.der {plain}",
+        ]
+    steps += [f"{REPACK[packed]} {plain}", "depmod -a"]
+    machine.must("\n".join(steps))
+
+
+def mended(rig: Rig, machine: Machine, how: str, expected: str) -> str:
+    """Spoil the signature, have it named, mended by `apply`, and accepted."""
+    spoil(machine, how)
+    said = load(machine)
+    demand("Key was rejected by service" in said, f"the spoilt module: {said}")
+    answer = machine.run(f"{TOOL} check {WISH}", seconds=300)
+    (machine.folder / f"check-{how}.txt").write_text(answer.output, "utf-8")
+    cause = root_cause(machine)
+    demand(cause == expected, f"{how}: named {cause or 'nothing'}, not {expected}")
+    done = machine.run(f"{TOOL} apply {WISH} --yes", seconds=RUN_SECONDS)
+    (machine.folder / f"apply-{how}.txt").write_text(done.output, "utf-8")
+    demand(done.status == 0, f"{how}: apply ended with {done.status}")
+    all_signed(machine)
+    demand(load(machine) == "accepted", load(machine))
+    rest = root_cause(machine)
+    demand(not rest, f"{how}: check still names {rest}")
+    return "named, mended, accepted"
+
+
+def unsigned(rig: Rig, machine: Machine) -> str:
+    """A module without a signature: `check` names it, `apply` mends it."""
+    return mended(rig, machine, "unsigned", "sb-unsigned-module")
+
+
+def wrong_key(rig: Rig, machine: Machine) -> str:
+    """A module that a stranger's key signed: `check` names it, `apply` mends it."""
+    return mended(rig, machine, "stranger", "sb-mok-not-enrolled")
+
+
+def new_kernel(rig: Rig, machine: Machine) -> str:
+    """apt brings the next kernel: dkms builds and signs for it too, and it accepts the module."""
+    old = machine.must("uname -r")
+    machine.must("apt-get update -q", seconds=RUN_SECONDS)
+    machine.must(
+        "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --allow-change-held-packages "
+        "linux-image-amd64 linux-headers-amd64 >/root/upgrade.log 2>&1 || "
+        "{ tail -n 30 /root/upgrade.log; exit 1; }",
+        seconds=RUN_SECONDS,
+    )
+    new = machine.must("ls /lib/modules | sort -V | tail -n 1")
+    demand(new != old, f"the archive has no newer kernel than {old}")
+    all_signed(machine, new)
+    machine.run("systemctl reboot")
+    machine.forget_connection()
+    machine.wait_for_login()
+    demand(machine.must("uname -r") == new, f"not {new} was booted")
+    demand(load(machine) == "accepted", load(machine))
+    return f"{old} -> {new}: built, signed, accepted"
+
+
+def power_cut(rig: Rig, machine: Machine) -> str:
+    """The plug is pulled while the driver is being installed; the same end as without."""
+    machine.must(f"nohup {TOOL} apply {WISH} --yes >/root/apply.log 2>&1 </dev/null & sleep 1")
+    runs = "/var/lib/gpu-bringup/runs"
+    end = time.monotonic() + RUN_SECONDS
+    # In the middle of dkms's work for the driver's package, long after the trial build.
+    while machine.run(f"grep -rqs '^Building module' {runs}").status:
+        machine.console.read(2)
+        late = time.monotonic() > end
+        demand(not late, "no module is built:\n" + machine.run("tail -n 20 /root/apply.log").output)
+    journal = f"{runs}/*/journal.jsonl"
+    step = machine.must(f"grep step-started {journal} | tail -n 1")
+    machine.power_cycle()
+    machine.wait_for_login()
+    audit = machine.must("dpkg --audit")
+    log_in(machine.console, rig.password)
+    status = apply_at_console(rig, machine)
+    demand(status == "3", f"after the power cut apply ended with {status}, not with 3")
+    state, undisturbed = end_state(machine), rig.recall("end-state")
+    differs = [name for name in undisturbed if state[name] != undisturbed[name]]
+    (machine.folder / "end-state.json").write_text(json.dumps(state, indent=1), "utf-8")
+    demand(not differs, f"the end differs from that of an undisturbed run: {', '.join(differs)}")
+    demand(not state["audit"], state["audit"])
+    all_signed(machine)
+    left = "half configured packages" if audit else "no half configured package"
+    return f"cut in {json.loads(step)['step']} ({left}); same end state, dpkg --audit clean"
+
+
 SCENARIOS: dict[str, Scenario] = {
     "headless": Scenario(headless, leaves="requested"),
     "enrol": Scenario(enrol, begins="requested", leaves="enrolled"),
     "core": Scenario(core),
+    "missed": Scenario(missed, begins="requested"),
+    "unsigned": Scenario(unsigned, begins="enrolled"),
+    "wrong-key": Scenario(wrong_key, begins="enrolled"),
+    "new-kernel": Scenario(new_kernel, begins="enrolled"),
+    "power-cut": Scenario(power_cut),
 }
 MAKERS = {scenario.leaves: name for name, scenario in SCENARIOS.items() if scenario.leaves}

@@ -39,6 +39,25 @@ def _address(folder: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+def _take_for_us(place: Path) -> None:
+    """Make the folder this user's alone until the socket stands.
+
+    In a resumed run it belongs to the operator, who could lay a symbolic link in the socket's place
+    while root changes the socket's mode and owner.
+
+    Raises:
+        OSError: it is no folder (a link that somebody laid there).
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(place, flags)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, 0, -1)
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+
+
 class ControlServer:
     """Listens in a run's folder and hands each request to ``handler``, in a thread of its own.
 
@@ -52,15 +71,15 @@ class ControlServer:
         place = folder / FOLDER
         try:
             place.mkdir(mode=0o700, exist_ok=True)
-            place.chmod(0o700)
+            _take_for_us(place)
             (place / _SOCKET).unlink(missing_ok=True)
             self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             with _address(folder) as address:
                 self._server.bind(address)
             (place / _SOCKET).chmod(0o600)
             if owner is not None and os.geteuid() == 0:
-                os.chown(place / _SOCKET, owner, -1)
-                os.chown(place, owner, -1)
+                os.chown(place / _SOCKET, owner, -1, follow_symlinks=False)
+                os.chown(place, owner, -1, follow_symlinks=False)
             self._server.listen(4)
         except OSError as error:
             raise HostError(

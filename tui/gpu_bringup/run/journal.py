@@ -159,7 +159,7 @@ class Journal:
         self._reserve = folder / _RESERVE
         self._lock = threading.Lock()
         try:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o644)
             self.events = read_events(self.path)
             data = self.path.read_bytes()

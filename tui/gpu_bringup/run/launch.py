@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any
 from gpu_bringup import __version__
 from gpu_bringup.errors import BringupError, HostError, InputError, RefusedError
 from gpu_bringup.hosts.detached import python_environment, start_detached
-from gpu_bringup.hosts.environment import proxies
+from gpu_bringup.hosts.environment import PROXY_VARIABLES, proxies
 from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.paths import state_folder
-from gpu_bringup.run import fits, history, lock, store
+from gpu_bringup.run import fits, history, lock, store, trusted
 from gpu_bringup.run.journal import NAME, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MARK = "gpu-bringup-run: "
+_PROXIES = "proxies.json"
 _PATIENCE = 30.0
 _ENDING = 3.0
 """Seconds that a worker may take from its last word to its end."""
@@ -72,6 +73,7 @@ def make_run(
     try:
         for part in (state, state / "runs", folder):
             part.mkdir(mode=0o755, parents=True, exist_ok=part != folder)
+            trusted.refuse_untrusted(part)
         folder.chmod(0o755)
         _write(folder / history.PLAN, json.dumps(plan.to_json(), indent=1), 0o600)
         _write(folder / history.INFO, json.dumps(info, indent=1), 0o644)
@@ -85,6 +87,38 @@ def make_run(
             hint="df -h shows whether a disk is full.",
         ) from error
     return folder
+
+
+def hand_over(folder: Path, settings: Mapping[str, str]) -> None:
+    """Leave the proxy settings for the worker, which takes and removes them.
+
+    They may hold a password: arguments of a process and the properties of a unit can be read by
+    every user of the host, this file can't.
+    """
+    path = folder / _PROXIES
+    try:
+        path.unlink(missing_ok=True)
+        if settings:
+            _write(path, json.dumps(dict(settings)), 0o600)
+    except OSError as error:
+        raise HostError(
+            f"{path} can't be written: {error.strerror}",
+            meaning="Nothing was changed.",
+            hint="df -h shows whether a disk is full.",
+        ) from error
+
+
+def take_over(folder: Path) -> None:
+    """Make the settings that ``hand_over`` left this process's own; where there are none, nothing."""
+    path = folder / _PROXIES
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+        path.unlink()
+    except (OSError, ValueError):
+        return
+    for name in PROXY_VARIABLES:
+        if isinstance(settings.get(name), str):
+            os.environ[name] = settings[name]
 
 
 def start_worker(folder: Path) -> int:
@@ -102,7 +136,8 @@ def start_worker(folder: Path) -> int:
     log = folder / "worker.log"
     argv = (sys.executable, "-m", "gpu_bringup.run.worker", str(folder))
     unit = f"gpu-bringup-{folder.name}-{begin}"
-    start_detached(argv, {**python_environment(), **proxies()}, log, unit=unit)
+    hand_over(folder, proxies())
+    start_detached(argv, python_environment(), log, unit=unit)
     until = time.monotonic() + _PATIENCE
     gone = False
     while time.monotonic() < until and not gone:
@@ -223,6 +258,7 @@ def request_text(
             "state": str(state) if state else None,
             "resume": str(resume) if resume else None,
             "old_packages": old_packages,
+            "proxies": proxies(),
         }
     )
 
@@ -254,6 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             request = json.loads(options.request.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"can't be read: {error}", file=str(options.request)) from error
+        told = request.get("proxies", {})
+        os.environ.update({name: told[name] for name in PROXY_VARIABLES if name in told})
         folder, offset = launch(request)
     except BringupError as error:
         words = {"message": error.message, "meaning": error.meaning, "hint": error.hint}

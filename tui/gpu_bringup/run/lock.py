@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATIENCE = 0.5
 """Seconds that a lock is tried for: whoever only looks holds it for an instant."""
 
@@ -79,7 +80,7 @@ def hold(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, _FLAGS, 0o644)
     except OSError as error:
         raise HostError(
             f"The lock can't be made: {path}: {error.strerror}", meaning="Nothing was changed."

@@ -96,7 +96,7 @@ class CommandLog:
         self._descriptor: int | None = None
         try:
             path.parent.mkdir(mode=0o755, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(path, flags, 0o644)
         except OSError as error:
             self.problem = f"{path}: {error.strerror}"

@@ -27,6 +27,10 @@ _KEEP = re.compile(r"After this operation, ([\d.,]+) ([kMG]?B) of additional dis
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _USUAL = ("/var/cache/apt/archives", "/var/lib/dkms", "/var/tmp", "/tmp", "/usr/src", "/boot", "/lib/modules",
           "/var", "/usr", "/")  # fmt: skip
+_REAL = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "vfat", "f2fs", "overlay", "tmpfs"}
+)
+_ASIDE = ("/dev", "/run", "/sys", "/proc", "/snap")
 _LITTLE = 64 << 20
 """Bytes: with less than that a file system is called full where no message names one."""
 
@@ -51,6 +55,8 @@ def full_disk(host: Host, step: Step, lines: Iterable[str]) -> dict[str, Any] | 
     if not path or (free is not None and free >= _LITTLE and not named):
         # The message names a file that lies elsewhere, or none.
         path, free = _fullest(host, [*candidates, *_USUAL])
+    if free is None or free >= _LITTLE:
+        path, free = _fullest(host, [path or "/", *_mounted(host)])
     needed = _needed(tail, step)
     return {
         "path": path,
@@ -58,6 +64,21 @@ def full_disk(host: Host, step: Step, lines: Iterable[str]) -> dict[str, Any] | 
         "needed_bytes": needed,
         "text": _words(path, free, needed),
     }
+
+
+def _mounted(host: Host) -> list[str]:
+    """Where file systems that hold files are mounted: proc(5)."""
+    text = host.read_text("/proc/self/mounts")
+    lines = text.splitlines() if isinstance(text, str) else []
+    fields = [line.split() for line in lines]
+    return [
+        item[1]
+        for item in fields
+        if len(item) > 3
+        and item[2] in _REAL
+        and "ro" not in item[3].split(",")
+        and not item[1].startswith(_ASIDE)
+    ]
 
 
 def _folder(path: str) -> str:

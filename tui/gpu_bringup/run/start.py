@@ -15,7 +15,7 @@ from gpu_bringup import errors, paths
 from gpu_bringup.errors import HostError, InputError, RefusedError
 from gpu_bringup.hosts.base import Exited, Lines, Prompt
 from gpu_bringup.hosts.detached import python_environment
-from gpu_bringup.hosts.environment import STANDARD_PATH, proxies
+from gpu_bringup.hosts.environment import STANDARD_PATH
 from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.run import history, launch
 from gpu_bringup.run.follow import Follower
@@ -226,7 +226,8 @@ def _through_sudo(request: str, ask: Ask | None) -> Follower:
                 meaning="Nothing was changed.",
                 hint="Make room there, or set TMPDIR to another folder.",
             ) from error
-        environment = {**python_environment(), **proxies()}
+        # Proxies may hold a password, and arguments are everybody's: they are in the request.
+        environment = python_environment()
         session = PtySession(
             Command(
                 (

@@ -18,7 +18,7 @@ from gpu_bringup.errors import BringupError, ExitCode, RunLockedError
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.hosts.pty import PtySession
 from gpu_bringup.model.plan import Command
-from gpu_bringup.run import history, lock, login_note, store
+from gpu_bringup.run import history, launch, lock, login_note, store, trusted
 from gpu_bringup.run.control import ControlServer
 from gpu_bringup.run.journal import Journal, now
 from gpu_bringup.run.runner import Runner
@@ -38,6 +38,7 @@ def work(folder: Path) -> int:
     Raises:
         BringupError: the run can't be begun; nothing was changed.
     """
+    trusted.refuse_untrusted(folder)
     plan = history.load_plan(folder)
     info = history.load_info(folder)
     run, since, host = folder.name, now(), LocalHost()
@@ -87,11 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gpu_bringup.run.worker")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--detach", action="store_true", help="go on in the background")
+    parser.add_argument("--log", type=Path, help="write messages to the end of this file")
     options = parser.parse_args(arguments)
+    if options.log is not None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        log = os.open(options.log, flags, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
     # An operator's umask of 077 would make package scripts write files that services can't read.
     os.umask(0o022)
     folder = options.folder.absolute()
     os.chdir("/")
+    launch.take_over(folder)
     if options.detach and os.fork():
         os._exit(0)
     try:

@@ -16,6 +16,7 @@ from gpu_bringup.ui.pages.run import RunPage
 from gpu_bringup.ui.screens.ask import AskScreen
 from gpu_bringup.ui.screens.choose import ChooseScreen
 from gpu_bringup.ui.screens.log import LogScreen
+from gpu_bringup.ui.screens.waiting import WaitingScreen
 from gpu_bringup.ui.screens.wizard import WizardScreen
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.widgets.tail_view import TailView
@@ -183,7 +184,7 @@ async def test_leaving_says_that_the_run_goes_on_and_coming_back_shows_it() -> N
     assert app.return_value == 0
     again = local()
     async with again.run_test(size=NARROW) as pilot:
-        await until(pilot, lambda: isinstance(again.screen, ChooseScreen))
+        await until(pilot, lambda: isinstance(again.screen, WaitingScreen))
         assert "A run is under way" in screen_text(again)
         await pilot.press("1")
         await until(pilot, lambda: "begun" in screen_text(again))
@@ -196,8 +197,8 @@ async def test_a_run_that_can_not_start_changes_nothing() -> None:
     other = engine.apply(plan(step("long", shell("sleep 30"))), label="other")
     try:
         async with app.run_test(size=NARROW) as pilot:
-            await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
-            await pilot.press("2")
+            await until(pilot, lambda: isinstance(app.screen, WaitingScreen))
+            await pilot.press("escape")
             await begin(pilot, plan(step("mine", shell("true"))))
             await until(pilot, lambda: "could not be started" in screen_text(app))
             assert "Nothing was changed" in screen_text(app)

@@ -44,7 +44,7 @@ def hints(screen: Screen[Any]) -> list[Hint]:
     A screen's ``idle_actions()`` names actions whose key would only say why it does nothing now. A
     widget's ``shown_key(action)`` may name a key anew ("Enter/1-4").
     """
-    found: dict[tuple[str, str], Hint] = {}
+    found: dict[str, Hint] = {}
     idle: frozenset[str] = getattr(screen, "idle_actions", frozenset)()
     for key, active in screen.active_bindings.items():
         binding = active.binding
@@ -56,12 +56,12 @@ def hints(screen: Screen[Any]) -> list[Hint]:
         name = getattr(active.node, "shown_key", _no_name)(action)
         shown = name or binding.key_display or _NAMES.get(key, key)
         hint = Hint(action, (key,), shown, tr(binding.description), binding.show)
-        known = found.get((action, binding.description))
+        known = found.get(binding.description)
         if known is not None:
             # A key that is meant to be shown names the action.
             better = hint if binding.show and not known.in_bar else known
             hint = replace(better, keys=(*known.keys, key))
-        found[action, binding.description] = hint
+        found[binding.description] = hint
     return list(found.values())
 
 

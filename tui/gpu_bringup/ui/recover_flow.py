@@ -7,11 +7,14 @@ from collections.abc import Callable
 from textual.screen import Screen
 
 from gpu_bringup.errors import BringupError
+from gpu_bringup.hosts.base import Host
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.recover import door
 from gpu_bringup.recover.drain import Drain, stoppable
 from gpu_bringup.recover.way import Recovery, Way
+from gpu_bringup.ui import background
+from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.recovery_text import in_use_text, way_about
 from gpu_bringup.ui.screens import choose
 from gpu_bringup.ui.screens.ask import AskScreen
@@ -20,6 +23,24 @@ from gpu_bringup.ui.words import paragraphs, section
 
 WAIT_SECONDS = 600
 Take = Callable[[Plan], object]
+
+
+def before_plan(screen: Screen[None], host: Host, plan: Plan, take: Take) -> None:
+    """Before a plan that stops work runs: show who uses the GPUs, and ask what becomes of them."""
+    if not any(step.stops_workloads for step in plan.steps):
+        take(plan)
+        return
+
+    def looked(outcome: Outcome[tuple[Recovery, Way] | None]) -> None:
+        if outcome.error is not None:
+            screen.notify(str(outcome.error), severity="error", timeout=10)
+        elif outcome.value is None:
+            take(plan)
+        else:
+            recovery, way = outcome.value
+            ask(screen, recovery, way, take)
+
+    background.start(screen, lambda: door.before(host, plan), looked, "in-use")
 
 
 def ask(screen: Screen[None], recovery: Recovery, way: Way, take: Take) -> None:

@@ -16,6 +16,12 @@ Check = Callable[[str], str]
 """Says what is wrong with an answer; empty: nothing."""
 
 
+class Answer(Input):
+    """The field; its Enter stands in the bottom line."""
+
+    BINDINGS = [Binding("enter", "submit", "Send it")]
+
+
 class AskScreen(Dialog["str | None"]):
     """Returns what was typed; None: no answer.
 
@@ -58,7 +64,7 @@ class AskScreen(Dialog["str | None"]):
     def contents(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Static(self._question, classes="question", markup=False)
-            yield Input(self._text, password=self._secret, select_on_focus=False)
+            yield Answer(self._text, password=self._secret, select_on_focus=False)
             yield Static("", classes="problem", markup=False)
             yield Static(self._note, classes="note", markup=False)
             yield Static(tr("Enter sends it, Esc doesn't answer."), classes="note", markup=False)

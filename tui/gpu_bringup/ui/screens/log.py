@@ -26,7 +26,6 @@ class LogScreen(FullScreen[None]):
     BINDINGS = [
         Binding("escape,q,l", "close", "Back", key_display="Esc"),
         Binding("slash", "search", "Search", key_display="/"),
-        Binding("home", "top", "Top", key_display="Home"),
     ]
 
     DEFAULT_CSS = (
@@ -54,11 +53,6 @@ class LogScreen(FullScreen[None]):
 
     def action_search(self) -> None:
         ask_search(self, self.query_one(TailView))
-
-    def action_top(self) -> None:
-        view = self.query_one(TailView)
-        view.following = False
-        view.scroll_home(animate=False)
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -260,13 +260,11 @@ class WizardScreen(FullScreen[None]):
 
     async def on_review_page_confirmed(self, event: object) -> None:
         from gpu_bringup.ui.pages.review import ReviewPage
-        from gpu_bringup.ui.pages.run import RunPage
+        from gpu_bringup.ui.recover_flow import before_plan
 
         assert isinstance(event, ReviewPage.Confirmed)
         self.wizard.done.add("review")
-        page = await self.go("run")
-        assert isinstance(page, RunPage)
-        page.begin(event.plan)
+        before_plan(self, self.wizard.host, event.plan, self._begin_way)
 
     async def on_run_page_ended(self, event: object) -> None:
         from gpu_bringup.ui.pages.outcome import OutcomePage

@@ -45,8 +45,8 @@ class TailView(ScrollView, can_focus=True):
     BINDINGS = [
         Binding("end", "follow", "Follow", key_display="End"),
         Binding("w", "toggle_wrap", "Wrap"),
-        Binding("home", "top", "Top", show=False),
-        Binding("N", "search_again", "Earlier match", show=False),
+        Binding("home", "top", "Top", key_display="Home"),
+        Binding("N", "search_again", "Earlier match"),
     ]
 
     DEFAULT_CSS = """
@@ -185,6 +185,8 @@ class TailView(ScrollView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # The bottom line names only keys that would do something.
+        if action == "search_again":
+            return bool(self._search)
         return action != "follow" or not self.following
 
     def on_resize(self) -> None:

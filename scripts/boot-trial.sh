@@ -18,7 +18,7 @@
 set -u
 umask 077
 LC_ALL=C
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=${GPU_BRINGUP_BIN:+$GPU_BRINGUP_BIN:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 top=${GPU_BRINGUP_ROOT:-}
 folder=$top/var/lib/gpu-bringup/boot-trial

@@ -210,6 +210,11 @@ get_one() {
     for file in "$folder"/store/partial/*.deb "$folder"/store/partial/*.rpm; do
         [ -f "$file" ] || continue
         printf 'undo-store: kept %s %s\n' "$1" "$2"
+        if [ -f "$folder/missing" ]; then
+            # A repository that the run has added since has it after all.
+            grep -vxF -e "$1	$2" "$folder/missing" >"$folder/missing.left" || :
+            mv "$folder/missing.left" "$folder/missing"
+        fi
         take "$file" "$1" "$2"
         return 0
     done

@@ -25,7 +25,9 @@ STATUS = "/var/lib/dpkg/status"
 DEBIAN = OsFacts("debian", "13", "Debian GNU/Linux 13", "trixie")
 
 
-def stanza(name: str, *more: str, status: str = "install ok installed", version: str = "1.0-1") -> str:
+def stanza(
+    name: str, *more: str, status: str = "install ok installed", version: str = "1.0-1"
+) -> str:
     return "\n".join([f"Package: {name}", f"Status: {status}", f"Version: {version}", *more, ""])
 
 
@@ -103,7 +105,9 @@ def test_older_copies_are_offered_only_where_they_are_whole() -> None:
             "/var/backups/dpkg.status.1.gz": "packed",
         },
     )
-    host = replace(host, digests={"log /var/backups/dpkg.status.1.gz": {"text": WHOLE, "whole": True}})
+    host = replace(
+        host, digests={"log /var/backups/dpkg.status.1.gz": {"text": WHOLE, "whole": True}}
+    )
     assert packages.observe(host, DEBIAN).backups == ("/var/backups/dpkg.status.1.gz",)
     cut = {"log /var/backups/dpkg.status.1.gz": {"text": WHOLE, "whole": False}}
     assert packages.observe(replace(host, digests=cut), DEBIAN).backups == ()
@@ -265,7 +269,11 @@ def test_a_part_that_was_removed_by_force_is_the_cause() -> None:
     report = climb(ctx)
     assert report.root_cause is not None
     assert report.root_cause.causes[0].cause == "unmet-dependencies"
-    (step,) = [s for s in make_plan(ctx, report).steps if s.rung == "packages" and s.id != "refresh-packages"]
+    (step,) = [
+        s
+        for s in make_plan(ctx, report).steps
+        if s.rung == "packages" and s.id != "refresh-packages"
+    ]
     assert any("--fix-broken" in command.argv for command in step.commands)
 
 
@@ -275,6 +283,8 @@ def test_other_packages_dependencies_are_not_this_programs_business() -> None:
 
 
 def test_records_from_bytes_keep_nul_bytes_as_damage() -> None:
-    text = '{"schema": 1, "files": {"/usr/bin/apt-get": "", "/var/lib/dpkg/status": "\\u0000\\u0000"}}'
+    text = (
+        '{"schema": 1, "files": {"/usr/bin/apt-get": "", "/var/lib/dpkg/status": "\\u0000\\u0000"}}'
+    )
     host = RecordedHost(parse_record(text.encode(), "x"), "x")
     assert "NUL" in packages.observe(host, DEBIAN).damage

@@ -360,7 +360,7 @@ def test_the_other_python_finds_the_same_packages() -> None:
 def test_a_unit_lets_package_managers_finish() -> None:
     argv = unit_argv(("python", "-m", "x"), {"PYTHONPATH": "/a b"}, Path("/l/worker.log"), "gpu-x")
     assert argv[0] == "systemd-run"
-    assert argv[-4:] == ("--", "python", "-m", "x")
+    assert argv[-6:] == ("--", "python", "-m", "x", "--log", "/l/worker.log")
     assert "--property=KillMode=process" in argv
     assert "--setenv=PYTHONPATH=/a b" in argv
     assert "--unit=gpu-x" in argv

@@ -287,6 +287,10 @@ def _run(argv: Sequence[str] | None) -> int:
         faults.flush()
         raise
     faults.catch_in_threads()
+    if os.environ.get("GPU_BRINGUP_STATE") and os.geteuid() == 0:
+        from gpu_bringup.run.trusted import refuse_untrusted
+
+        refuse_untrusted(Path(os.environ["GPU_BRINGUP_STATE"]))
     language = getattr(arguments, "lang", None)
     if language:
         from gpu_bringup.i18n import use_language

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.ladder import libraries, packages, platform
+from gpu_bringup.ladder.by_hand import BY_HAND, IF_NO_STEP, TARGET_MENDS
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
 from gpu_bringup.ladder.view import later
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gpu_bringup.ladder.base import Context
+    from gpu_bringup.model.failure import Mend
 
 _BRINGS_DRIVER = re.compile(
     r"^(add-repository-.*|enable-components|pin-branch|driver|align-driver)$"
@@ -150,66 +153,31 @@ def _with_reason(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
-_BY_HAND = {
-    "gpu-bound-to-vfio": "A GPU is reserved for passthrough to a virtual machine. Only you know whether "
-    "it shall stay so; if not, take its ids out of vfio-pci.ids (kernel command line, modprobe.d) and "
-    "reboot.",
-    "xid-79-fallen-off-bus": "A GPU fell off the bus: power the server off completely, check seating, "
-    "power and cooling, and start it again. A reset from here can't reach it.",
-    "xid-ecc-row-remap": "A GPU has memory errors: end its programs and reset it (nvidia-smi "
-    "--gpu-reset), or replace the board where remapping failed.",
-    "xid-119-gsp-timeout": "A GPU's own processor stopped answering: end its programs, reset it "
-    "(nvidia-smi --gpu-reset) or power-cycle, and update driver and firmware if it comes back.",
-    "xid-74-nvlink": "NVLink reports fatal errors: reset all GPUs of this board together, then reseat or "
-    "replace the board that the lines name.",
-    "rminit-failed-hardware": "The driver can't start a GPU: power the server off completely (not a warm "
-    "reboot) and start it again; if it stays so, swap slot or board.",
-    "bar-not-assigned": "The firmware gave the GPU no memory window: switch Above 4G Decoding on in the "
-    "firmware's settings.",
-    "pcie-link-degraded": "A PCIe link is narrower than it could be: reseat the board, check riser, slot "
-    "and the firmware's lane settings.",
-    "gpu-missing-in-nvml": "The driver leaves a GPU out: read the NVRM lines in the kernel's log, then "
-    "power-cycle the server.",
-    "gpu-wrong-results": "A GPU computes wrong results: take it out of service and have it replaced.",
-    "iommu-acs-p2p": "Direct traffic between GPUs is damaged: switch ACS off for the bridges between them "
-    "(or boot with iommu=pt), unless virtual machines need it.",
-    "mig-state": "MIG is on, but there are no instances: make them (nvidia-smi mig -cgi … -C), or switch "
-    "MIG off.",
-    "preempt-rt-kernel": "The driver refuses real-time kernels: boot the distribution's standard kernel.",
-    "kernel-not-installed": "The kernel to prepare is not installed: install it, or name another one.",
-    "module-blacklisted": "A file in modprobe.d keeps NVIDIA's modules out. Somebody put it there (often "
-    "prime-select or passthrough): remove it if it isn't wanted, then rebuild the initramfs.",
-    "dkms-build-api-break": "The installed driver does not compile on this kernel: choose a driver that "
-    "does (gpu-bringup recommend), or boot the previous kernel until then.",
-    "dkms-build-gpl-symbol": "The proprietary modules do not link on this kernel: choose the open ones or "
-    "a newer driver (gpu-bringup recommend).",
-    "gpu-not-supported-by-release": "The installed driver is older than this GPU: choose a newer one "
-    "(gpu-bringup recommend).",
-    "proprietary-module-on-open-only-gpu": "This GPU needs the open modules: choose a driver with them "
-    "(gpu-bringup recommend).",
-    "open-module-on-pre-turing": "This GPU needs the proprietary modules, branch 580 or older: choose such "
-    "a driver (gpu-bringup recommend).",
-    "driver-not-installed": "No driver was chosen yet: gpu-bringup recommend shows which fits, and "
-    "gpu-bringup apply installs it.",
-    "driver-libraries-missing": "The driver's libraries are missing: install the driver as a whole "
-    "(gpu-bringup apply).",
-    "distribution-not-known": "This distribution can't be set up from here: install its own NVIDIA "
-    "packages by hand; check and verification work all the same.",
-    "kernel-lockdown": "Policy demands signed modules (lockdown or module.sig_enforce): whether to relax "
-    "it is a security decision of yours; nothing is changed here.",
-}
-"""What only a person can do or decide, by cause."""
+def _without_step(ctx: Context, result: RungResult) -> str:
+    """What a person can do about a broken rung that has no step here, by its first cause."""
+    summary = f"{result.summary[:1].upper()}{result.summary[1:]}."
+    if not result.causes:
+        return summary
+    first = result.causes[0].cause
+    if first in IF_NO_STEP:
+        return f"{summary} {IF_NO_STEP[first]}"
+    # Read only here: most broken rungs have a step.
+    from gpu_bringup.explain.repair import mends
+    from gpu_bringup.failures.loader import load
 
-_TARGET_MENDS = {
-    "dkms-build-api-break",
-    "dkms-build-gpl-symbol",
-    "gpu-not-supported-by-release",
-    "proprietary-module-on-open-only-gpu",
-    "open-module-on-pre-turing",
-    "driver-not-installed",
-    "driver-libraries-missing",
-}
-"""Causes that choosing a target takes care of."""
+    failure, family = load().get(first), ctx.family.id if ctx.family is not None else ""
+    found = mends(failure, family) if failure is not None else ()
+    told = " ".join(f"{mend.title}: {mend.why}{_commands(ctx, mend)}" for mend in found)
+    return f"{summary} By hand: {told}" if told else summary
+
+
+def _commands(ctx: Context, mend: Mend) -> str:
+    from gpu_bringup.explain.repair import fill
+
+    known = {"kernel": next(iter(ctx.releases), "")}
+    values = {name: value for name, value in known.items() if value}
+    argvs = [shlex.join(fill(argv, values)) for argv in mend.commands]
+    return f" ({'; '.join(argvs)})" if argvs else ""
 
 
 def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tuple[str, ...]:
@@ -220,12 +188,12 @@ def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tup
         mended |= {"module", "libraries"} if "module" in mended else set()
     for result in _doesnt_hold(report):
         for item in result.causes:
-            target_does = ctx.target is not None and item.cause in _TARGET_MENDS
-            if item.cause in _BY_HAND and result.state is State.BROKEN and not target_does:
-                texts.append(_BY_HAND[item.cause])
-        known = any(item.cause in _BY_HAND for item in result.causes)
+            target_does = ctx.target is not None and item.cause in TARGET_MENDS
+            if item.cause in BY_HAND and result.state is State.BROKEN and not target_does:
+                texts.append(BY_HAND[item.cause])
+        known = any(item.cause in BY_HAND for item in result.causes)
         if result.state is State.BROKEN and result.id not in mended and not known:
-            texts.append(f"{result.summary[:1].upper()}{result.summary[1:]}.")
+            texts.append(_without_step(ctx, result))
     texts += libraries.by_hand(ctx)
     texts += packages.by_hand(ctx)
     platform = ctx.facts.platform

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup import engine
+from gpu_bringup.commands.before_stop import show_what_stops
 from gpu_bringup.commands.follow_run import ask_secret, follow
 from gpu_bringup.commands.output import (
     answer_to,
@@ -22,6 +23,7 @@ from gpu_bringup.commands.resume import run as resume
 from gpu_bringup.commands.resume import tell_unfinished
 from gpu_bringup.commands.wish import Asked, look, refuse_absent_kernel
 from gpu_bringup.errors import BringupError, ExitCode, InputError, RefusedError
+from gpu_bringup.recover.ways import around
 from gpu_bringup.run import login_note
 from gpu_bringup.run.history import shown_plan
 
@@ -34,8 +36,13 @@ if TYPE_CHECKING:
     from gpu_bringup.run.store import Estimate
 
 
-def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
-    """Recommend, prove, plan, confirm, run, look again; ``first``: steps that make room before."""
+def run(
+    arguments: argparse.Namespace, first: tuple[Step, ...] = (), last: tuple[Step, ...] = ()
+) -> int:
+    """Recommend, prove, plan, confirm, run, look again.
+
+    ``first``: steps that make room before work stops; ``last``: that start it again.
+    """
     if getattr(arguments, "resume", None) is not None:
         return resume(arguments)
     if not getattr(arguments, "host", None):
@@ -64,13 +71,15 @@ def run(arguments: argparse.Namespace, first: tuple[Step, ...] = ()) -> int:
         raise refusal
     if situation.plan.empty:
         return _nothing_to_do(asked, situation, as_json)
-    plan = replace(situation.plan, steps=(*first, *situation.plan.steps))
+    plan = around(situation.plan, first, last)
     if getattr(arguments, "boot_trial", False):
         plan = _on_trial(arguments, plan, situation)
     keeps = not getattr(arguments, "without_old_packages", False)
     _tell_kept(engine.keeping(asked.host, plan) if keeps else None)
     for text in engine.irrevocable(plan):
         say(paint(wrap(f"! Undo can't take this back: {text}"), "yellow"))
+    if not first:
+        show_what_stops(asked.host, plan)
     _confirm(plan, bool(getattr(arguments, "yes", False)))
     prelude = [{"event": "trial", **item.to_json()} for item in trials if item.kind != "progress"]
     family = situation.context.family

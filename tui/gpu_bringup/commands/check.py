@@ -46,7 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({**report_json(asked, report, plan), **extra})
     else:
         print_report(asked, report, plan, deep=getattr(arguments, "deep", False))
-        _print_decision(situation, decision)
+        if getattr(arguments, "decide", False) and decision is None:
+            show()
+            show(
+                "Nothing is left to decide here: no two causes remain that one command would separate."
+            )
+        else:
+            _print_decision(situation, decision)
     return exit_status(report, plan)
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
+from gpu_bringup.commands.before_stop import refuse_undecided
 from gpu_bringup.commands.follow_run import ask_secret, follow
 from gpu_bringup.commands.output import answer_to, clean, paint, print_json, say, show, wrap
 from gpu_bringup.commands.wish import Asked, look
@@ -15,7 +16,7 @@ from gpu_bringup.export.plans import export
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.recover import door
-from gpu_bringup.recover.drain import Drain, stoppable, undecided
+from gpu_bringup.recover.drain import Drain, drain_steps, start_again
 from gpu_bringup.recover.way import LATER, MEND, Recovery, Way
 from gpu_bringup.run.history import shown_plan
 
@@ -95,7 +96,17 @@ def _no_such(word: str, recovery: Recovery, report: LadderReport) -> InputError 
             meaning="Nothing was changed.",
         )
     known = "; ".join(f"{way.number} or {way.id}" for way in recovery.ways)
-    why = next((reason for title, reason in recovery.not_here if word in title), "")
+    reasons = recovery.reasons(word)
+    if reasons:
+        say(f"{word} is not possible on this server:")
+        for reason in reasons:
+            say(wrap(f"- {reason}", 2))
+        return RefusedError(
+            f"{word} is not possible here: {reasons[0]}",
+            meaning="Nothing was changed on this server.",
+            hint=f"The ways here: {known}. gpu-bringup recover explains them.",
+        )
+    why = next((reason for title, reason in recovery.not_here if word and word in title), "")
     return InputError(
         f"there is no way {word} here{f': {why}' if why else ''}",
         file="--way",
@@ -217,8 +228,9 @@ def _take(
         from gpu_bringup.commands import apply
 
         _confirm_kills(drain)
-        room = plan.steps[: len(plan.steps) - len(way.plan.steps)] if drain else ()
-        return apply.run(arguments, first=room)
+        room = drain_steps(recovery.in_use, drain)
+        back = () if way.reboots else start_again(recovery.in_use, drain)
+        return apply.run(arguments, first=room, last=back)
     if plan.empty:
         raise RefusedError(" ".join(plan.blocked) or "there is nothing to do here")
     engine.refuse_beside_another()
@@ -234,16 +246,7 @@ def _refuse_undecided(recovery: Recovery, way: Way, drain: Drain) -> None:
     # Before a reboot the operator drains the server anyway: the run stops there and waits.
     if not way.stops_workloads or (way.reboots and way.id != MEND):
         return
-    left = undecided(recovery.in_use, drain)
-    if not left:
-        return
-    names = stoppable(recovery.in_use)
-    stop = f"; --stop NAME ({', '.join(names)})" if names else ""
-    raise RefusedError(
-        f"programs hold GPUs: {', '.join(holder.words for holder in left)}",
-        meaning="Nothing was changed on this server.",
-        hint=f"Say what becomes of them: --wait SECONDS{stop}; --kill PID.",
-    )
+    refuse_undecided(recovery.in_use, drain)
 
 
 def _confirm(plan: Plan, yes: bool) -> None:

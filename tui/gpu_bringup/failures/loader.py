@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from importlib.abc import Traversable
     from pathlib import Path
 
+CODES = ("xid.toml", "fabric-codes.toml")
+"""Files of ``profiles/failures`` that tell what numbers mean, and hold no failures."""
 BASES = ("thread", "source-code", "reproduced", "documented")
 FAMILIES = ("debian", "ubuntu", "rhel", "fedora", "suse", "amazon")
 BACK = re.compile(r"\(\?P=(\w+)\)")
@@ -44,8 +46,8 @@ def load(extra: Path | None = None, *, thorough: bool = False) -> dict[str, Fail
 
 
 def _failures(files: Iterable[tuple[str, Traversable]]) -> list[tuple[str, Traversable]]:
-    """The files with failures; the Xid catalogue beside them has a reader of its own."""
-    return [(name, path) for name, path in files if path.name != "xid.toml"]
+    """The files with failures; the catalogues of codes beside them have readers of their own."""
+    return [(name, path) for name, path in files if path.name not in CODES]
 
 
 def collect(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.entries import build, fail
 from gpu_bringup.catalogue.reader import read_files
+from gpu_bringup.failures.fabric import link_words, switch_words
 from gpu_bringup.model.xid import ACTIONS, FAULTS, Xid
 from gpu_bringup.resources import data_folder
 
@@ -82,8 +83,8 @@ def decode(line: str) -> Decoded | None:
     """What a line of the kernel's log says; None: it is no Xid line."""
     switch = _SWITCH.search(line)
     if switch is not None:
-        words = f"SXid {switch['number']} of an NVSwitch: see the fabric manager's guide"
-        return Decoded(switch["bus"], int(switch["number"]), words)
+        number = int(switch["number"])
+        return Decoded(switch["bus"], number, switch_words(number))
     match = LINE.search(line)
     if match is None or match["switch"]:
         return None
@@ -96,4 +97,6 @@ def decode(line: str) -> Decoded | None:
     if link is not None:
         severity = "fatal" if link["severity"] == "Fatal" else "not fatal"
         words = f"{words}. Unit {link['unit']}, {severity}, link {link['link']}"
+        more = link_words(link["unit"], rest)
+        words = f"{words}. {more}" if more else words
     return Decoded(match["bus"], number, words)

@@ -31,6 +31,7 @@ SCRIPT = f"{STAGE}/bin/boot-trial.sh"
 FOLDER = f"{STAGE}/boot-trial"
 UNIT = "gpu-bringup-boot-trial.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+_WANTED = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
 WATCHDOG_PATH = "/etc/systemd/system.conf.d/zz-gpu-bringup-boot-trial.conf"
 MINUTES = 10
 _LONGEST_CHECK = 420
@@ -228,7 +229,8 @@ def _step(
         why="A server that nobody can reach must come back by itself if this goes wrong.",
         writes=(*writes, *change.writes),
         commands=(forget, reload, Command(("systemctl", "enable", UNIT)), *change.commands),
-        undo=(Command(("sh", SCRIPT, "cancel"), ok_statuses=(0, 2, 127)), *change.undo),
+        # Not by the script: it is among the files that are taken back before.
+        undo=(Command(("rm", "-f", "--", UNIT_PATH, _WANTED)), reload, *change.undo),
         estimate_seconds=30 if change.writes else 5,
         done_when=(),
     )

@@ -19,7 +19,8 @@ from gpu_bringup.model.in_use import InUse
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.paths import state_folder
 from gpu_bringup.recover import reminder
-from gpu_bringup.recover.ways import had_driver, ways, with_drain
+from gpu_bringup.recover.way import Recovery
+from gpu_bringup.recover.ways import had_driver, way_of, ways, with_drain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.plan import Plan
     from gpu_bringup.recover.drain import Drain
     from gpu_bringup.recover.reminder import Reminder
-    from gpu_bringup.recover.way import Recovery, Way
+    from gpu_bringup.recover.way import Way
 
 
 class Found(Protocol):
@@ -114,6 +115,20 @@ def way_plan(recovery: Recovery, way: Way, drain: Drain) -> Plan:
         InputError: what was named holds no GPU.
     """
     return with_drain(way, recovery.in_use, drain)
+
+
+def before(host: Host | None, plan: Plan) -> tuple[Recovery, Way] | None:
+    """What a plan would stop on this host now; None: it stops nothing, or nothing runs there.
+
+    Where it can't be told who uses the GPUs, the answer says so instead of None.
+    """
+    if not any(step.stops_workloads for step in plan.steps) or host is None:
+        return None
+    used = who(host)
+    nothing = not isinstance(used.holders, Unknown) and not used.holders and not used.unseen
+    if nothing:
+        return None
+    return Recovery((), (), used), way_of(plan, used)
 
 
 def put_off(host: Host, report: LadderReport, state: Path | None = None) -> Reminder:

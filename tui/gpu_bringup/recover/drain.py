@@ -182,6 +182,24 @@ def undecided(in_use: InUse, drain: Drain) -> tuple[Holder, ...]:
     return tuple(holder for holder in in_use.known if holder.pid not in named)
 
 
+def in_the_way(in_use: InUse) -> tuple[str, ...]:
+    """A line for each program that holds a GPU, with what has to be done about it."""
+    texts = []
+    for holder in in_use.known:
+        how = "wait for it (--wait SECONDS), or end it (--kill PID)"
+        if holder.pod:
+            how = "Kubernetes starts it again: drain the node first (kubectl drain)"
+        elif holder.container and holder.engine not in _ENGINES:
+            how = f"stop it where {holder.engine} is driven from"
+        elif holder.container or holder.unit:
+            how = "stop it (--stop NAME), or wait for it (--wait SECONDS)"
+        texts.append(f"{holder.words} holds {', '.join(holder.devices)}: {how}")
+    if in_use.unseen:
+        hidden = plural(in_use.unseen, "process", "processes")
+        texts.append(f"{hidden} of other users could not be looked at: look as root")
+    return tuple(texts)
+
+
 def stops(in_use: InUse) -> tuple[str, ...]:
     """What would be stopped, for people; says what could not be seen."""
     if isinstance(in_use.holders, Unknown):

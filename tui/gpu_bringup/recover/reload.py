@@ -25,44 +25,89 @@ START_LAST = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
 
 def why_not(ctx: Context) -> str:
     """Why the running kernel can't get a working driver without a reboot; empty: it can."""
+    return next(iter(reasons(ctx)), "")
+
+
+def reasons(ctx: Context) -> tuple[str, ...]:
+    """Everything that stands against a reload, what weighs most first; empty: it can be done."""
     facts = ctx.facts
     if isinstance(facts.platform.container, str) or facts.platform.chroot is True:
-        return "this is no system of its own: modules are loaded by the host outside"
+        return ("this is no system of its own: modules are loaded by the host outside",)
+    running = facts.kernels.running
+    kernel = facts.kernel(running) if isinstance(running, str) else None
+    if kernel is not None and kernel.modules_enabled is False:
+        return (f"{running} was built without loadable modules (CONFIG_MODULES is not set)",)
+    found: list[str] = []
     if facts.platform.modules_loadable is False:
-        return "this kernel takes no further module until the next boot (modules_disabled)"
+        found.append("this kernel takes no further module until the next boot (modules_disabled)")
     if competing(ctx):
-        return (
+        found.append(
             f"{listed(competing(ctx))} holds the GPU and can't be taken away while the system runs"
         )
     if blacklist_entries(ctx):
-        return "modprobe.d keeps the module out: that must be mended first"
+        where = blacklist_entries(ctx)[0].partition(" ")[2]
+        found.append(f"modprobe.d keeps the module out ({where}): that must be mended first")
     gpus = () if isinstance(facts.pci.gpus, Unknown) else facts.pci.gpus
     gone = [gpu.bus_id for gpu in gpus if gpu.fallen_off]
     if gone:
-        return f"{listed(gone)} no longer answers on the bus: only a power cycle brings it back"
+        found.append(
+            f"{listed(gone)} no longer answers on the bus: only a power cycle brings it back"
+        )
     if log_lines(ctx, r"Xid \(.*\): (?:79|119|120|154),"):
-        return (
+        found.append(
             "the kernel's log tells a GPU or GSP that stopped answering: a reload would hang on it"
         )
-    return _module_reason(ctx)
+    return (*found, *_module_reasons(ctx), *_foreign_users(ctx))
 
 
-def _module_reason(ctx: Context) -> str:
+def _module_reasons(ctx: Context) -> tuple[str, ...]:
     running = ctx.facts.kernels.running
     disk = disk_module(ctx)
     if disk is None:
-        return f"the running kernel ({running}) has no nvidia module on disk that could be loaded"
+        return (f"the running kernel ({running}) has no nvidia module on disk to load",)
+    found: list[str] = []
     libraries = library_version(ctx.facts)
     if libraries and isinstance(disk.version, str) and disk.version != libraries:
-        return (
-            f"the module on disk for the running kernel is {disk.version}, the libraries are "
-            f"{libraries}: loading it would not bring them together"
+        found.append(
+            f"the module on disk for the running kernel is {disk.version} ({disk.path}), the libraries "
+            f"are {libraries}: loading it would not bring them together"
         )
     magic = disk.vermagic.split(" ", 1)[0] if isinstance(disk.vermagic, str) else running
     if magic != running and "weak-updates" not in disk.path:
-        return f"the module on disk was built for {magic}, not for the running kernel"
+        found.append(f"the module on disk was built for {magic}, not for the running kernel")
     if enforced(ctx) is True and would_be_taken(ctx, disk) is not True:
-        return "the running kernel would refuse the module: its key is not trusted"
+        found.append("the running kernel would refuse the module: its key is not trusted")
+    return tuple(found)
+
+
+def _foreign_users(ctx: Context) -> tuple[str, ...]:
+    """Modules of others that use NVIDIA's: rmmod refuses as long as they are loaded."""
+    loaded = ctx.facts.modules.loaded
+    if isinstance(loaded, Unknown):
+        return ()
+    users: dict[str, list[str]] = {}
+    for module in loaded:
+        name = module.name.replace("-", "_")
+        if name in ORDER:
+            for user in module.users:
+                if user.replace("-", "_") not in ORDER:
+                    users.setdefault(user, []).append(name)
+    return tuple(
+        f"the module {user} uses {listed(used)}, which can't be unloaded before it: end what uses "
+        f"{user}, then rmmod {user}"
+        for user, used in users.items()
+    )
+
+
+def pointless(ctx: Context) -> str:
+    """Why a reload would change nothing; empty: it would."""
+    loaded, disk = loaded_version(ctx.facts), disk_module(ctx)
+    if isinstance(ctx.facts.modules.loaded_version, Unknown):
+        return f"what is loaded is not known: {ctx.facts.modules.loaded_version.reason}"
+    if not loaded:
+        return "no nvidia module is loaded, so there is none to put another in place of"
+    if disk is not None and disk.version == loaded:
+        return f"the module on disk is the one that is loaded ({loaded}): a reload changes nothing"
     return ""
 
 

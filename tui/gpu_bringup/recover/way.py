@@ -62,6 +62,12 @@ class Recovery:
     not_here: tuple[tuple[str, str], ...] = ()
     """(title, reason) of ways that this host does not have."""
     in_use: InUse = NOT_LOOKED
+    refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(id of a way, every reason why this host does not have it)."""
+
+    def reasons(self, word: str) -> tuple[str, ...]:
+        """Every reason why the way of this id isn't offered; empty: it is, or there is no such."""
+        return next((reasons for way_id, reasons in self.refused if way_id == word), ())
 
     def way(self, word: str) -> Way | None:
         """The way of a number or an id; None: there is none."""
@@ -71,5 +77,6 @@ class Recovery:
         return {
             "ways": [way.to_json() for way in self.ways],
             "not_here": [{"title": title, "why": why} for title, why in self.not_here],
+            "refused": [{"id": way_id, "why": list(why)} for way_id, why in self.refused],
             "in_use": self.in_use.to_json(),
         }

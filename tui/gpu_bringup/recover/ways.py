@@ -56,7 +56,10 @@ def _boot_way(ctx: Context, release: str, once: bool, in_use: InUse) -> tuple[Wa
         return None, why_not
     if once:
         title = f"Back to service now: boot {release} once"
-        what = f"{kernels.driver_words(ctx, release)} The boot loader starts it at the next boot only; the boot after that is as before, so mend it before then."
+        what = (
+            f"{kernels.driver_words(ctx, release)} The boot loader starts it at the next boot only; the "
+            "boot after that is as before, so mend it before then."
+        )
     else:
         title = f"Back to service now: boot {release} until further notice"
         what = (
@@ -145,12 +148,18 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
     now = replace(ctx, target=None)
     found: list[Way] = []
     not_here: list[tuple[str, str]] = []
+    refused: list[tuple[str, tuple[str, ...]]] = []
     if reload.needed(now):
         way, reason = _reload_way(now, in_use)
         if way is not None:
             found.append(way)
         else:
             not_here.append((_RELOAD, reason))
+            refused.append((RELOAD, (*reload.reasons(now), *drain.in_the_way(in_use))))
+    elif had_driver(ctx):
+        # Not worth a line among the ways, but an answer to whoever asks for it.
+        why = (reload.pointless(now), *reload.reasons(now), *drain.in_the_way(in_use))
+        refused.append((RELOAD, tuple(reason for reason in why if reason)))
     running = ctx.facts.kernels.running
     fit = isinstance(running, str) and not kernels.why_not(now, running)
     if had_driver(ctx) and not ctx.outside_driver and _broken_running(now, report) and not fit:
@@ -158,16 +167,23 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
         others = kernels.serving(now)
         if not others:
             not_here.append((_BOOT, _no_other(now)))
+            refused += [(BOOT_ONCE, _each_other(now)), (BOOT_DEFAULT, _each_other(now))]
         for once in (True, False) if others else ():
             way, reason = _boot_way(now, others[0], once, in_use)
             if way is not None:
                 found.append(way)
             else:
                 not_here.append((f"{_BOOT} {'once' if once else 'for good'}", reason))
+                refused.append((BOOT_ONCE if once else BOOT_DEFAULT, (reason,)))
+    elif fit:
+        why = (
+            f"the running kernel ({running}) has a driver that fits: another would mend nothing",
+        )
+        refused += [(BOOT_ONCE, why), (BOOT_DEFAULT, why)]
     found.append(_mend_way(report, plan, in_use))
     found.append(_later())
     numbered = tuple(replace(way, number=number) for number, way in enumerate(found, 1))
-    return Recovery(numbered, tuple(not_here), in_use)
+    return Recovery(numbered, tuple(not_here), in_use, tuple(refused))
 
 
 def _later() -> Way:
@@ -183,14 +199,17 @@ def _later() -> Way:
 
 def _no_other(ctx: Context) -> str:
     """Why no other kernel serves, one reason a kernel."""
+    return "; ".join(_each_other(ctx)[:4])
+
+
+def _each_other(ctx: Context) -> tuple[str, ...]:
     installed = ctx.facts.kernels.installed
     if isinstance(installed, Unknown):
-        return f"the installed kernels are not known: {installed.reason}"
+        return (f"the installed kernels are not known: {installed.reason}",)
     others = [k.release for k in installed if k.bootable and not k.running]
     if not others:
-        return "no other kernel is installed"
-    reasons = (f"{name} {kernels.why_not(ctx, name) or 'is kept out'}" for name in others[:4])
-    return "; ".join(reasons)
+        return ("no other kernel is installed",)
+    return tuple(f"{name} {kernels.why_not(ctx, name) or 'is kept out'}" for name in others)
 
 
 def with_drain(way: Way, in_use: InUse, chosen: drain.Drain) -> Plan:
@@ -201,4 +220,36 @@ def with_drain(way: Way, in_use: InUse, chosen: drain.Drain) -> Plan:
     """
     before = drain.drain_steps(in_use, chosen)
     after = () if way.reboots else drain.start_again(in_use, chosen)
-    return replace(way.plan, steps=(*before, *way.plan.steps, *after))
+    return around(way.plan, before, after)
+
+
+def around(plan: Plan, before: tuple[Step, ...], after: tuple[Step, ...] = ()) -> Plan:
+    """The plan with ``before`` right before its first step that stops work, and ``after`` at its end.
+
+    What only prepares (indexes, headers, a build) goes on while programs still use the GPUs.
+    """
+    steps = plan.steps
+    ending = (at for at, step in enumerate(steps) if step.stops_workloads and not step.reboot)
+    first = next(ending, 0)
+    return replace(plan, steps=(*steps[:first], *before, *steps[first:], *after))
+
+
+def stops_now(plan: Plan) -> bool:
+    """Does a step itself end what uses the GPUs (and not only the reboot that the operator starts)?"""
+    return any(step.stops_workloads and not step.reboot for step in plan.steps)
+
+
+def way_of(plan: Plan, in_use: InUse) -> Way:
+    """A plan as the way that it is, for the questions that are asked before work stops."""
+    stops = any(step.stops_workloads for step in plan.steps)
+    return Way(
+        0,
+        MEND,
+        "Before work stops",
+        "",
+        _cost(plan.steps),
+        plan,
+        "; ".join(step.risk for step in plan.steps if step.stops_workloads and step.risk),
+        drain.stops(in_use) if stops else (),
+        reboots=not stops_now(plan),
+    )

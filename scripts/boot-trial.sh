@@ -8,7 +8,8 @@
 # Written by gpu-bringup into a plan; it needs nothing of gpu-bringup and no Python. In its folder
 # (/var/lib/gpu-bringup/boot-trial) lie: settings (NEW, OLD, SECONDS_LEFT, GPUS, UNDO), checks (one
 # command a line, each must succeed), permanent (makes NEW the default; may be missing), back (takes
-# back a choice for one boot that is still waiting; may be missing).
+# back a choice for one boot that is still waiting; may be missing), pin (makes OLD the default again
+# after the run was taken back; may be missing).
 #
 # When the kernel NEW runs, the checks are tried until all succeed or the time is over. All succeed: NEW
 # becomes the default and the unit removes itself. Otherwise, with UNDO=1, the run that set up the trial
@@ -91,8 +92,12 @@ take_back() {
         note 'there is no undo.sh of the run that set up the trial'
         return
     fi
+    # Undo removes what the run wrote here, and the choice of the old kernel with it.
+    pin=''
+    [ ! -f "$folder/pin" ] || pin=$(cat "$folder/pin")
     word='could not all be taken back: see the log'
     if GPU_BRINGUP_IN_TRIAL=1 sh "$script" --yes >>"$folder/log" 2>&1; then word='was taken back'; fi
+    [ -z "$pin" ] || sh -c "$pin" >>"$folder/log" 2>&1 || note "$OLD could not be made the default again"
     finish failed "The trial of $NEW failed ($why). What the run had changed $word. The next boot is $OLD."
 }
 

@@ -69,10 +69,18 @@ trouble() {
     problems=$((problems + 1))
 }
 
+# A title is said with the first thing that is done below it.
+title_waiting=''
+line() {
+    [ -z "$title_waiting" ] || say "$title_waiting"
+    title_waiting=''
+    say "$1"
+}
+
 # run COMMAND...: do it, or only say it. $ok: statuses that are well.
 ok=0
 run() {
-    say "  \$ $*"
+    line "  \$ $*"
     [ -z "$show" ] || return 0
     status=0
     "$@" || status=$?
@@ -111,11 +119,11 @@ files_of() {
         case $path in /*) ;; *) continue ;; esac
         if [ "$copy" = - ]; then
             [ -e "$path" ] || [ -L "$path" ] || continue
-            say "  removes $path"
+            line "  removes $path"
             [ -n "$show" ] || rm -f -- "$path" || trouble "$path could not be removed"
         else
             cmp -s "$here/backup/$copy" "$path" && [ "$(stat -c %a "$path")" = "$mode" ] && continue
-            say "  restores $path"
+            line "  restores $path"
             [ -n "$show" ] || put_back "$here/backup/$copy" "$path" "$mode" "$owner" || trouble "$path could not be restored"
         fi
     done <"$work/files"
@@ -131,9 +139,10 @@ part_steps() {
         id='' title=''
         eval "id=\$id_$number title=\$title_$number"
         touched "$id" || continue
-        say "Take back: $title"
+        title_waiting="Take back: $title"
         "commands_$number"
         files_of "$id"
+        title_waiting=''
     done
 }
 
@@ -357,11 +366,11 @@ list_boot() {
     done
 }
 
-editenv() { if command -v grub-editenv >/dev/null; then grub-editenv "$@"; else grub2-editenv "$@"; fi; }
-
 part_boot() {
     [ -f "$kept/before.boot" ] || return 0
     list_boot >"$work/boot" 2>/dev/null
+    editenv=grub-editenv
+    command -v "$editenv" >/dev/null || editenv=grub2-editenv
     after=$kept/after.boot
     [ -f "$after" ] || after=$work/boot
     # Only settings that this run changed. One that was for a single boot is used up, and not set again.
@@ -372,7 +381,7 @@ part_boot() {
             old=$(awk -F '\t' -v p="$place" -v k="$key=" '$1 == p && index($2, k) == 1 { print substr($2, length(k) + 1) }' "$kept/before.boot")
             new=$(awk -F '\t' -v p="$place" -v k="$key=" '$1 == p && index($2, k) == 1 { print substr($2, length(k) + 1) }' "$work/boot")
             [ "$old" != "$new" ] || continue
-            if [ "$key" = next_entry ] || [ -z "$old" ]; then run editenv "$place" unset "$key"; else run editenv "$place" set "$key=$old"; fi
+            if [ "$key" = next_entry ] || [ -z "$old" ]; then run "$editenv" "$place" unset "$key"; else run "$editenv" "$place" set "$key=$old"; fi
             ;;
         LoaderEntryDefault) run bootctl set-default "$(awk -F '\t' '$1 == "LoaderEntryDefault" { print $2 }' "$kept/before.boot")" ;;
         LoaderEntryOneShot) run bootctl set-oneshot '' ;;

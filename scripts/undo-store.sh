@@ -179,7 +179,7 @@ get_all() {
     mkdir -p "$folder/store/partial"
     while read -r name version; do
         get_one "$name" "$version" || {
-            printf 'undo-store: %s %s could not be kept: it is in no repository and in no cache here\n' "$name" "$version"
+            printf 'undo-store: %s %s could not be kept: no repository and no cache here gave it\n' "$name" "$version"
             grep -qxF -e "$name	$version" "$folder/missing" 2>/dev/null || printf '%s\t%s\n' "$name" "$version" >>"$folder/missing"
             keep_configuration "$name"
         }
@@ -194,7 +194,7 @@ get_one() {
         if [ -n "$found" ] && [ "$(dpkg-deb -f "$found" Version)" = "$2" ]; then
             cp "$found" "$folder/store/partial/"
         else
-            (cd "$folder/store/partial" && apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=2 download "$1=$2" </dev/null) ||
+            (cd "$folder/store/partial" && apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::http::Timeout=30 download "$1=$2" </dev/null) ||
                 { command -v dpkg-repack >/dev/null && (cd "$folder/store/partial" && dpkg-repack "$1" </dev/null); } || return 1
         fi
         ;;

@@ -29,7 +29,8 @@ if [ ! -d "$cache/base" ]; then
     command -v mmdebstrap >/dev/null || { echo "needs mmdebstrap: apt-get install mmdebstrap" >&2; exit 4; }
     echo "=== making the base in $cache/base (some minutes, once)"
     rm -rf --one-file-system "$cache/base.new"
-    kill_base "$cache/base" "$cache/base.log" || { tail -n 20 "$cache/base.log" >&2; exit 1; }
+    kill_base "$cache/base" "$cache/base.log" &
+    wait $! || { tail -n 20 "$cache/base.log" >&2; exit 1; }
 fi
 # This checkout, as a layer above the base: the base stays what it was made as.
 code=$(mktemp -d "$cache/code.XXXXXX")

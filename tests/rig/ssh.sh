@@ -24,7 +24,8 @@ mkdir -p "$cache"
 if [ ! -d "$cache/base" ]; then
     echo "=== making the base in $cache/base (some minutes, once)"
     rm -rf --one-file-system "$cache/base.new"
-    kill_base "$cache/base" "$cache/base.log" || { tail -n 20 "$cache/base.log" >&2; exit 1; }
+    kill_base "$cache/base" "$cache/base.log" &
+    wait $! || { tail -n 20 "$cache/base.log" >&2; exit 1; }
 fi
 code=$(mktemp -d "$cache/code.XXXXXX")
 chmod 0755 "$code"

@@ -138,7 +138,7 @@ prepare() { # prepare SUITE ROOT: the old driver, installed from a local reposit
     source=$(mktemp -d "$root/srv/source.XXXXXX")
     mkdir -p "$source/etc/old-tool"
     echo 'as packaged' >"$source/etc/old-tool/tool.conf"
-    package "$root" "$first" nvidia-old-tool 1.0 libc6 "$source"
+    package "$root" "$first" rig-old-tool 1.0 libc6 "$source"
     rm -rf "$source"
     package "$root" "$repo" nvidia-driver-pinning-580 $new libc6
     # shellcheck disable=SC2016  # the inner shell expands
@@ -159,7 +159,7 @@ prepare() { # prepare SUITE ROOT: the old driver, installed from a local reposit
         printf "Types: deb\nURIs: file:///srv/repository/first/\nSuites: /\nSigned-By: /etc/apt/keyrings/rig.asc\n" >/etc/apt/sources.list.d/rig.sources
         apt-get update -q
         apt-get install -y -q --no-install-recommends nvidia-driver-cuda='$old'-1 nvidia-kernel-open-dkms='$old'-1 \
-            nvidia-modprobe='$old'-1 nvidia-persistenced='$old'-1 nvidia-old-tool
+            nvidia-modprobe='$old'-1 nvidia-persistenced='$old'-1 rig-old-tool
         apt-mark auto nvidia-modprobe nvidia-persistenced
         apt-mark hold tmux busybox
         echo "changed by the operator" >>/etc/modprobe.d/nvidia-stand-in.conf
@@ -180,7 +180,7 @@ from gpu_bringup.model.plan import Command, Plan, Step, Write
 
 apt = Apt()
 steps = (
-    Step("purge", "packages", "Purge a tool", "rig", (apt.remove(("nvidia-old-tool",)),)),
+    Step("purge", "packages", "Purge a tool", "rig", (apt.remove(("rig-old-tool",)),)),
     Step("marks", "guard", "Hold and mark", "rig",
          (apt.unhold(("tmux",)), apt.hold(("nvidia-driver-cuda",)),
           Command(("apt-mark", "manual", "nvidia-modprobe"))),
@@ -282,18 +282,18 @@ from gpu_bringup import engine
 from gpu_bringup.families.apt import Apt
 from gpu_bringup.model.plan import Plan, Step
 
-step = Step("purge", "packages", "Purge a tool", "rig", (Apt().remove(("nvidia-old-tool",)),))
+step = Step("purge", "packages", "Purge a tool", "rig", (Apt().remove(("rig-old-tool",)),))
 ended = engine.apply(Plan({}, (step,)), label="third").wait(600)
 raise SystemExit(0 if ended and ended["state"] == "done" else 1)
 PYTHON
     # shellcheck disable=SC2016  # the inner shell expands
     rig_enter "$root" sh -c '$(ls /opt/gpu-bringup/.venv/run-*/bin/python | head -n 1) /srv/third.py' >"$work/$suite-third.log" 2>&1
     run=$(find "$root/var/lib/gpu-bringup/runs" -mindepth 1 -maxdepth 1 | sort | tail -n 1)
-    printf 'x' >>"$(find "$run/undo/store" -name 'nvidia-old-tool*.deb')"
+    printf 'x' >>"$(find "$run/undo/store" -name 'rig-old-tool*.deb')"
     offline "$root" $tool undo --yes >"$work/$suite-tampered.log" 2>&1 || status=$?
     expect "undo ends with $status and says why" grep -q 'checksum differs' "$work/$suite-tampered.log"
     # shellcheck disable=SC2016  # dpkg-query fills it in
-    expect "nothing was installed from it" sh -c '! chroot "$0" dpkg-query -W -f "\${Status}\n" nvidia-old-tool 2>/dev/null | grep -q "ok installed"' "$root"
+    expect "nothing was installed from it" sh -c '! chroot "$0" dpkg-query -W -f "\${Status}\n" rig-old-tool 2>/dev/null | grep -q "ok installed"' "$root"
 }
 
 # dnf and rpm for real, in a Debian that has them: their own databases, synthetic packages.
@@ -316,7 +316,7 @@ by_dnf() {
         spec nvidia-driver-cuda "$version" "Requires: kmod-nvidia-open-dkms = $version"
         spec kmod-nvidia-open-dkms "$version"
     done
-    spec nvidia-old-tool 1.0
+    spec rig-old-tool 1.0
     spec nvidia-new-tool 1.0
     rig_enter "$root" sh -ec '
         rpmbuild --quiet --target x86_64 -bb /srv/specs/*.spec --define "_topdir /srv/build" --define "_rpmdir /srv/repository"
@@ -324,10 +324,10 @@ by_dnf() {
         printf "[local]\nname=local\nbaseurl=file:///srv/repository\nenabled=1\ngpgcheck=0\n" >/etc/yum.repos.d/local.repo
         mkdir -p /etc/dnf
         printf "[main]\ngpgcheck=0\n" >/etc/dnf/dnf.conf
-        dnf -y --releasever=9 install nvidia-driver-cuda-'$old' kmod-nvidia-open-dkms-'$old' nvidia-old-tool
+        dnf -y --releasever=9 install nvidia-driver-cuda-'$old' kmod-nvidia-open-dkms-'$old' rig-old-tool
         echo "by the operator" >>/etc/nvidia-driver-cuda/nvidia-driver-cuda.conf
     ' >"$work/dnf.log" 2>&1
-    rpm_state() { rig_enter "$root" sh -c 'rpm -qa | sort; find /etc/*nvidia* -type f | sort | xargs sha256sum; rpm -Va --nodeps 2>/dev/null | sort'; }
+    rpm_state() { rig_enter "$root" sh -c 'rpm -qa | sort; find /etc/*nvidia* /etc/rig-* -type f 2>/dev/null | sort | xargs sha256sum; rpm -Va --nodeps 2>/dev/null | sort'; }
     rpm_state >"$work/dnf-before"
     cat >"$root/srv/upgrade.py" <<PYTHON
 from gpu_bringup import engine
@@ -337,7 +337,7 @@ from gpu_bringup.model.plan import Plan, Step
 dnf = Dnf(4)
 steps = (
     Step("driver", "module", "Upgrade the driver", "rig", (dnf.install(("nvidia-driver-cuda=$new", "nvidia-new-tool")),)),
-    Step("tool", "packages", "Remove a tool", "rig", (dnf.remove(("nvidia-old-tool",)),)),
+    Step("tool", "packages", "Remove a tool", "rig", (dnf.remove(("rig-old-tool",)),)),
 )
 ended = engine.apply(Plan({}, steps), label="dnf").wait(600)
 print(ended)

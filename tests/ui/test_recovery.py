@@ -11,7 +11,7 @@ from gpu_bringup import engine
 from gpu_bringup.hosts.recorded import RecordedHost
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.in_use import Holder, InUse
-from gpu_bringup.model.plan import Plan
+from gpu_bringup.model.plan import Plan, Step
 from gpu_bringup.recover import door
 from gpu_bringup.recover.way import Recovery, Way
 from gpu_bringup.ui import recover_flow
@@ -138,6 +138,33 @@ async def test_before_work_stops_it_shows_what_and_asks(size: tuple[int, int]) -
         await pilot.press(*["backspace"] * 3, *"kill", "space", *"4242", "space", *"77", "enter")
         await until(pilot, lambda: len(live.taken) == 2)
         assert [step.id for step in live.taken[-1].steps][:2] == ["end-4242", "end-77"]
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_mending_asks_before_it_stops_work(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = Live()
+    swap = Step("swap", "loaded", "Swap the modules", "", stops_workloads=True)
+    build = Step("build", "module", "Build", "")
+    monkeypatch.setattr(door, "who", lambda host: HELD)
+    async with live.app.run_test(size=size) as pilot:
+        await looked(pilot)
+        screen = live.app.screen_stack[-1]
+        host = live.wizard.host
+        recover_flow.before_plan(screen, host, Plan({}, (build,)), live.taken.append)
+        assert len(live.taken) == 1, "what stops nothing needs no question"
+        recover_flow.before_plan(screen, host, Plan({}, (build, swap)), live.taken.append)
+        await until(pilot, lambda: isinstance(live.app.screen, ChooseScreen))
+        await pilot.pause()
+        text = squeezed(live.app)
+        assert "VLLM::EngineCor (process 4242, vllm.service)" in text
+        assert "once these programs have ended" in text and "as they are" not in text
+        await pilot.press("3")
+        await until(pilot, lambda: len(live.taken) == 2)
+        assert [step.id for step in live.taken[-1].steps] == [
+            "build", "stop-vllm.service", "wait-for-programs", "swap", "start-vllm.service",
+        ]  # fmt: skip
 
 
 async def test_mend_it_later_writes_a_record_and_changes_nothing(

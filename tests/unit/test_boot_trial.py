@@ -113,6 +113,14 @@ def test_a_plan_on_trial_keeps_its_steps_and_takes_packages_back():
     assert "FailureAction=reboot" in unit and f"ExecStart=/bin/sh {SCRIPT} check" in unit
 
 
+def test_after_an_undo_the_old_kernel_is_chosen_again():
+    found = trial(prepared(), NEW, Wish(), undo=True)
+    pin = text_of(found.steps, "/pin")
+    assert "GRUB_DEFAULT=saved" in pin and pin.index("printf") < pin.index("update-grub")
+    assert pin.splitlines()[-1] == f"grub-set-default '{entries()[1].id}'"
+    assert not [w for w in trial(prepared(), NEW, Wish()).steps[0].writes if "/pin" in w.path]
+
+
 def test_checks_with_odd_characters_stay_data():
     wish = Wish(checks=("test -f '/tmp/a b'; true", "$(false)"))
     found = trial(prepared(), NEW, wish)
@@ -260,10 +268,14 @@ def test_a_failed_driver_is_taken_back_before_the_reboot(machine):
     run = machine.top / "var/lib/gpu-bringup/runs/20261122-000000-aaaa"
     run.mkdir(parents=True)
     (run / "journal.jsonl").write_text('{"event":"step-started","step":"boot-trial"}\n')
-    (run / "undo.sh").write_text(f"echo \"$1 $GPU_BRINGUP_IN_TRIAL\" >'{machine.top}/undone'\n")
+    (run / "undo.sh").write_text(
+        f"echo \"$1 $GPU_BRINGUP_IN_TRIAL\" >'{machine.top}/undone'; rm '{machine.folder}/pin'\n"
+    )
+    machine.file("pin", f"test -e '{machine.top}/undone' && touch '{machine.top}/pinned'")
     assert machine.run() == 1
     assert (machine.top / "undone").read_text() == "--yes 1\n"
     assert machine.state == "failed" and machine.rebooted
+    assert (machine.top / "pinned").exists(), "undo took the choice of the old kernel back as well"
     assert "was taken back" in (machine.folder / "result").read_text()
 
 

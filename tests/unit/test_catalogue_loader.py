@@ -280,7 +280,7 @@ def test_a_later_folder_replaces_by_id(tmp_path: Path) -> None:
 
 
 def test_folders_of_other_kinds_are_left_alone(tmp_path: Path) -> None:
-    for name in ("failures", "lessons", "schema"):
+    for name in ("consoles", "failures", "lessons", "schema"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.toml").write_text("[[lesson]]\n", encoding="utf-8")
     (tmp_path / "README.md").write_text("not data", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Each failure on each family of distributions: steps that mend it, or words that tell a person what to do."""
+"""Each failure on each family of distributions: steps that mend it, or words that say what to do."""
 
 from __future__ import annotations
 

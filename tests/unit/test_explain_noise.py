@@ -185,3 +185,58 @@ def test_a_missing_driver_library_is_no_riddle() -> None:
     )
     assert found.findings[0].cause == "driver-libraries-missing"
     assert found.findings[0].confidence < 0.6
+
+
+FALLEN = "NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.\n"
+
+
+def test_half_an_archive_is_read_and_told() -> None:
+    found = explain(io.BytesIO(gzip.compress((FALLEN + BOOT * 2000).encode())[:-200]), FAILURES)
+    assert found.findings[0].cause == "xid-79-fallen-off-bus"
+    assert found.notes == ("the archive ends too early: what is there was read",)
+
+
+def test_a_whole_archive_has_no_note() -> None:
+    found = explain(io.BytesIO(gzip.compress(FALLEN.encode())), FAILURES)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_known_without_its_mark(encoding: str) -> None:
+    found = explain(io.BytesIO(FALLEN.encode(encoding)), FAILURES)
+    assert found.findings[0].cause == "xid-79-fallen-off-bus"
+    assert found.notes == ()
+
+
+def test_binary_data_is_called_so() -> None:
+    for data in (bytes(range(256)) * 4000, bytes(100_000)):
+        found = explain(io.BytesIO(data), FAILURES)
+        assert found.findings == ()
+        assert found.notes == ("this looks like binary data, not like a text",)
+
+
+def test_lines_are_counted_as_an_editor_does_however_long_they_are() -> None:
+    text = "first\n" + "x" * 3_000_000 + " " + FALLEN + "last"
+    found = told(text)
+    assert found.lines == 3
+    ((number, line), *_) = found.findings[0].lines
+    assert number == 2
+    assert "fallen off the bus" in line
+    assert len(line) < 500
+
+
+def test_a_log_without_its_head_is_not_taken_for_nvidias() -> None:
+    found = told(
+        "/var/lib/dkms/zfs/2.1.5/build/x.c:1:2: error: implicit declaration of function 'f'\n"
+        "make[1]: *** [/usr/src/linux-headers-6.8.0/Makefile:2: /var/lib/dkms/zfs/2.1.5/build] Error 2\n"
+    )
+    assert found.findings == ()
+    assert "the module zfs" in found.notes[0]
+
+
+def test_colours_within_a_message_hide_nothing() -> None:
+    found = told(
+        "nvidia/nv.c:1:2: \x1b[01;31m\x1b[Kerror: \x1b[m\x1b[Kimplicit declaration of function "
+        "'\x1b[01m\x1b[Kfollow_pfn\x1b[m\x1b[K'\n"
+    )
+    assert found.findings[0].cause == "dkms-build-api-break"

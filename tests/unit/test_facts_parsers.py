@@ -21,6 +21,8 @@ from gpu_bringup.facts import (
     devices,
     dkms,
     dpkg,
+    dpkg_damage,
+    dpkg_depends,
     grub,
     kernel_config,
     kernels,
@@ -40,6 +42,7 @@ from gpu_bringup.facts import (
     secure_boot,
     services,
     sources,
+    thinning,
     toolkit,
 )
 from gpu_bringup.model.enums import Flavour, SecureBoot
@@ -335,14 +338,6 @@ def test_dpkg_journal_outranks_the_status_file() -> None:
     status = dpkg.parse_status("Package: a\nStatus: install ok installed\nVersion: 1\n")
     merged = dpkg.merge(status, ("Package: a\nStatus: install ok unpacked\nVersion: 2\n",))
     assert merged == (Package("a", "2", "iU"),)
-
-
-def test_thin_status_keeps_what_is_read() -> None:
-    thin = dpkg.thin_status(case("dpkg-status.txt"), frozenset({"dkms", "linux-image-amd64"}))
-    assert dpkg.parse_status(thin) == (
-        Package("linux-image-amd64", "6.1.192-2", "hi"),
-        Package("dkms", "3.2.2-1", "iHR"),
-    )
 
 
 def test_dpkg_query_lines() -> None:
@@ -756,7 +751,13 @@ PARSERS: list[Callable[[str], Any]] = [
     secure_boot.parse_framework,
     dpkg.parse_status,
     dpkg.parse_query,
-    lambda text: dpkg.thin_status(text, frozenset({"dkms"})),
+    dpkg_damage.damage,
+    lambda text: dpkg_depends.unmet(dpkg_depends.stanzas(text), len),
+    lambda text: thinning.file("/var/lib/dpkg/status", text),
+    lambda text: thinning.file("/var/log/dpkg.log", text),
+    lambda text: thinning.file("/var/log/apt/history.log", text),
+    lambda text: thinning.file("/var/log/zypp/history", text),
+    lambda text: thinning.output("dmesg", text),
     rpm.parse_query,
     rpm.parse_versionlock,
     rpm.parse_zypp_locks,

@@ -497,7 +497,9 @@ def test_initramfs_is_made_by_what_the_family_has() -> None:
 
 
 def with_key(kind: str, *, exists: bool = True, enrolled: bool | Unknown = NO) -> Facts:
-    key = SigningKey(kind, "/k", "/c", exists, enrolled=enrolled)
+    # Where each kind keeps its pair: a dkms pair elsewhere would be one that its configuration names.
+    pair = {"dkms": ("/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub")}.get(kind, ("/k", "/c"))
+    key = SigningKey(kind, *pair, exists, enrolled=enrolled)
     return replace(EMPTY, secure_boot=SecureBootFacts(SecureBoot.ENABLED, keys=(key,)))
 
 

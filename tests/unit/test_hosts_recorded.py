@@ -191,7 +191,7 @@ BAD: list[tuple[bytes, str]] = [
     (b"hello", "line 1 column 1: it isn't JSON"),
     (b'{"schema": 1, "files": {"/etc/os-', "may have been cut off"),
     (b'{"schema": 1,\n "files": {,}}', "line 2 column"),
-    (b"\xff\xfe{}", "byte 0: it isn't UTF-8"),
+    (b"\xff\xfe{}", "byte 0: it is UTF-16 text, not UTF-8"),
     (b"[]", "an object is expected"),
     (b"{}", "'schema' is missing"),
     (b'{"schema": 2}', "/schema: schema 2 isn't known"),

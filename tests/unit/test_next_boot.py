@@ -306,3 +306,16 @@ def test_bad_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad.write_text('{"schema": 1, "digests": {"initramfs /boot/x": 3}}')
     assert main(["check", "--next-boot", "--host", str(bad)]) == 2
     assert "/digests/initramfs ~1boot~1x" in capsys.readouterr().err
+
+
+def test_a_module_whose_version_is_not_known_is_no_promise() -> None:
+    facts = host()
+    assert isinstance(facts.modules.files, tuple)
+    vague = tuple(replace(f, version=Unknown("modinfo failed")) for f in facts.modules.files)
+    by_dkms = judge(replace(facts, modules=replace(facts.modules, files=vague)))
+    assert by_dkms.rows[0].module.state == "ok", "dkms says which version it installed"
+    elsewhere = tuple(replace(f, path=f.path.replace("/dkms", "")) for f in vague)
+    found = judge(replace(facts, modules=replace(facts.modules, files=elsewhere)))
+    assert found.verdict == "unknown"
+    assert (found.rows[0].module.state, found.rows[0].module.text) == ("unknown", "version unknown")
+    assert "modinfo failed" in found.sentence

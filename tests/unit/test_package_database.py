@@ -288,3 +288,10 @@ def test_records_from_bytes_keep_nul_bytes_as_damage() -> None:
     )
     host = RecordedHost(parse_record(text.encode(), "x"), "x")
     assert "NUL" in packages.observe(host, DEBIAN).damage
+
+
+def test_a_damaged_database_is_no_consequence_of_a_missing_gpu() -> None:
+    facts = damaged("/var/lib/dpkg/status-old")
+    facts = replace(facts, pci=replace(facts.pci, gpus=()))
+    report = climb(make.context(facts))
+    assert report.rung("packages").state.value == "broken"

@@ -407,11 +407,12 @@ def test_an_enrolment_request_can_be_taken_back_unless_others_wait_too():
     facts = make.fresh()
     secure = replace(facts.secure_boot, state=SecureBoot.ENABLED, sig_enforce=True)
     made = plan(make.context(replace(facts, secure_boot=secure), make.TARGET))
-    (undo,) = step_of(made, "enrol-key").undo
-    assert undo.argv == ("mokutil", "--revoke-import")
+    revoke, forget = step_of(made, "enrol-key").undo
+    assert revoke.argv == ("mokutil", "--revoke-import")
+    assert forget.argv == ("rm", "-f", "/var/lib/gpu-bringup/enrolment-asked")
     other = replace(secure, pending=(Certificate("bb" * 20, "somebody's", "03"),))
     made = plan(make.context(replace(facts, secure_boot=other), make.TARGET))
-    assert step_of(made, "enrol-key").undo == ()
+    assert step_of(made, "enrol-key").undo == (forget,)
 
 
 def test_undo_releases_no_hold_of_the_operators_own():

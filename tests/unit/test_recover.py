@@ -15,13 +15,16 @@ from gpu_bringup.families.boot_choice import choose_kernel
 from gpu_bringup.hosts.recorded import RecordedHost
 from gpu_bringup.ladder.ladder import climb
 from gpu_bringup.model.enums import BootLoader
-from gpu_bringup.model.facts import BootChoice, DkmsBuild
+from gpu_bringup.model.facts import BootChoice, DkmsBuild, LoadedModule
 from gpu_bringup.model.in_use import Holder, InUse
+from gpu_bringup.model.initramfs import Initramfs
+from gpu_bringup.model.plan import Plan, Step
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.plan import make_plan
 from gpu_bringup.recover import drain, kernels, reload
-from gpu_bringup.recover.ways import had_driver, ways, with_drain
+from gpu_bringup.recover.ways import around, had_driver, stops_now, ways, with_drain
 from unit import make_facts as make
+from unit.fakes import FakeHost
 
 NEW = "6.12.115+deb13-amd64"
 VLLM = Holder(4242, "VLLM::EngineCor", ("nvidia0", "nvidia-uvm"), unit="vllm.service")
@@ -392,3 +395,101 @@ def test_the_boot_menu_gives_the_path_through_its_submenus():
     )
     assert not grub.default_is_saved(MENU)
     assert grub.default_is_saved(MENU.replace('default="0"', 'default="${saved_entry}"'))
+
+
+def test_known_good_kernels_come_before_those_of_which_something_is_unknown():
+    facts = upgraded()
+    newer = "6.12.110+deb13-amd64"
+    vague = tuple(
+        replace(file, kernel=newer, path=file.path.replace(make.KERNEL, newer).replace("/dkms", ""),
+                version=Unknown("modinfo did not answer"), vermagic=Unknown("not asked"))
+        for file in facts.modules.files
+    )  # fmt: skip
+    between = replace(make.make_kernel(newer, running=False), default=False)
+    new, old = facts.kernels.installed
+    facts = replace(
+        facts,
+        kernels=replace(
+            facts.kernels,
+            installed=(new, between, old),
+            boot_entries=(*entries(), BootChoice(newer, "ID", "TITLE")),
+        ),
+        modules=replace(facts.modules, files=(*vague, *facts.modules.files)),
+        initramfs=tuple(
+            Initramfs(name, f"/boot/initrd.img-{name}", (), ("nouveau",))
+            for name in (NEW, newer, make.KERNEL)
+        ),
+    )
+    ctx = make.context(facts)
+    assert kernels.serving(ctx) == (make.KERNEL, newer)
+    assert kernels.doubt(ctx, make.KERNEL) == ""
+    assert "could not be read: modinfo did not answer" in kernels.doubt(ctx, newer)
+    assert make.KERNEL in found(facts).ways[0].title
+    only = replace(facts, modules=replace(facts.modules, files=vague))
+    way = found(only).ways[0]
+    assert newer in way.title and "not known: the version of its nvidia module" in way.what
+
+
+def test_a_reload_that_can_t_be_says_every_reason():
+    facts = stale()
+    user = LoadedModule("gdrdrv", "2.5", 0)
+    loaded = tuple(
+        replace(m, users=(*m.users, "gdrdrv")) if m.name == "nvidia" else m
+        for m in facts.modules.loaded
+    )
+    facts = replace(
+        facts,
+        modules=replace(
+            facts.modules, loaded=(*loaded, user), files=make.make_files(version="1.2.3")
+        ),
+        platform=replace(facts.platform, modules_loadable=False),
+    )
+    recovery = found(facts, InUse((VLLM, BOX, POD), (), 2))
+    assert recovery.way("reload") is None
+    told = "\n".join(recovery.reasons("reload"))
+    for words in ("modules_disabled", "on disk for the running kernel is 1.2.3",
+                  "the module gdrdrv uses nvidia", "VLLM::EngineCor (process 4242, vllm.service)",
+                  "docker container triton", "pod models/llama-0", "drain the node first",
+                  "2 processes of other users"):  # fmt: skip
+        assert words in told
+    assert {"id": "reload", "why": list(recovery.reasons("reload"))} in recovery.to_json()[
+        "refused"
+    ]
+
+
+def test_a_reload_that_would_change_nothing_says_so():
+    told = found(upgraded()).reasons("reload")
+    assert told[0].startswith("no nvidia module is loaded")
+    built = replace(make.make_kernel(), modules_enabled=False)
+    facts = replace(stale(), kernels=replace(stale().kernels, installed=(built,)))
+    assert "CONFIG_MODULES" in reload.why_not(make.context(facts))
+
+
+def test_work_goes_on_until_the_first_step_that_ends_it():
+    build, swap = (
+        Step("build", "module", "", ""),
+        Step("swap", "loaded", "", "", stops_workloads=True),
+    )
+    room, back = Step("room", "loaded", "", ""), Step("back", "loaded", "", "")
+    plan = around(Plan({}, (build, swap)), (room,), (back,))
+    assert [step.id for step in plan.steps] == ["build", "room", "swap", "back"]
+    reboot = replace(swap, id="reboot", reboot=True)
+    assert around(Plan({}, (build, reboot)), (room,)).steps[0] is room
+    assert stops_now(plan) and not stops_now(Plan({}, (build, reboot)))
+
+
+def test_the_pod_of_a_container_is_known_by_the_kubelet_s_folders():
+    uid = "0f1e2d3c-1111-2222-3333-444455556666"
+    box = "ef" * 32
+    group = (
+        f"0::/kubepods.slice/kubepods-pod{uid.replace('-', '_')}.slice/cri-containerd-{box}.scope\n"
+    )
+    host = FakeHost(
+        files={"/proc/9/cgroup": group, "/proc/9/comm": "python3\n"},
+        listings={"/proc": ["9"], "/proc/9/fd": ["5"], "/var/log/pods": [f"models_llama-0_{uid}"]},
+        links={"/proc/9/fd/5": "/dev/nvidia0"},
+        complete=True,
+        kind="local",
+    )
+    (holder,) = observe(host).known
+    assert holder.pod == "models/llama-0" and "pod models/llama-0" in holder.words

@@ -118,3 +118,12 @@ def test_nothing_on_the_laptop_can_be_changed_by_a_record(capsys):
     assert "can't be changed" in capsys.readouterr().err
     assert cli.main(["recover", "--host", BROKEN, "--way", "mend", "--yes"]) == ExitCode.OK
     assert "Run this on the server" in capsys.readouterr().err
+
+
+def test_a_way_that_is_impossible_says_each_reason(capsys):
+    assert run("--host", BROKEN, "--way", "reload") == ExitCode.REFUSED
+    told = " ".join(capsys.readouterr().err.split())
+    assert "reload is not possible on this server:" in told
+    assert "- no nvidia module is loaded" in told
+    assert f"- the running kernel ({NEW}) has no nvidia module on disk" in told
+    assert "The ways here: 1 or boot-once" in told

@@ -289,8 +289,9 @@ def test_a_leftover_file_that_keeps_nvidia_out_is_moved_aside_and_named():
     assert root(facts) == ("loaded", "module-blacklisted")
     first, *_ = load_repair(make.context(facts))
     assert "/etc/modprobe.d/passthrough.conf" in first.title
-    assert first.commands[0].argv[:3] == ("mv", "-n", "--")
-    assert first.undo[0].argv[3] == first.commands[0].argv[4]
+    assert first.commands[0].argv[2:] == ("files", "/etc/modprobe.d/passthrough.conf")
+    assert first.undo[0].argv[2:] == ("back", "/etc/modprobe.d/passthrough.conf")
+    assert first.writes[0].path == first.commands[0].argv[1], "the script travels with the plan"
 
 
 @pytest.mark.parametrize(

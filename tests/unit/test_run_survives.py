@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from gpu_bringup.errors import RefusedError
 from gpu_bringup.hosts import package_locks
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.plan import Command
-from gpu_bringup.run import history, login_note
+from gpu_bringup.run import boot_unit, history, login_note
 from gpu_bringup.run.journal import Journal, torn_end
 from gpu_bringup.run.output import locked_error
 from gpu_bringup.run.space import full_disk, size
@@ -120,7 +121,7 @@ def test_waiting_for_the_lock_can_be_stopped(
     [
         "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (apt)",
         "dpkg: error: dpkg frontend lock was locked by another process with pid 4711",
-        "dpkg: error: dpkg database lock was locked by another process with pid 4711",
+        "dpkg: error: dpkg frontend lock was locked by /usr/bin/python3.13 process with pid 48",
         "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another?",
     ],
 )
@@ -310,3 +311,40 @@ def test_processes_of_a_session() -> None:
     process.wait()
     until(lambda: not package_locks.in_session(process.pid))
     assert json.dumps(package_locks.in_session(process.pid)) == "[]"
+
+
+# --- after a reboot by itself
+
+
+def test_the_unit_that_goes_on_after_a_reboot() -> None:
+    environment = {"PYTHONPATH": '/a b:/100%"x'}
+    text = boot_unit.unit_text(Path("/var/lib/x/runs/r 1"), "/opt/py thon", environment)
+    assert 'Environment="PYTHONPATH=/a b:/100%%\\"x"\n' in text
+    assert (
+        'ExecStart="/opt/py thon" "-m" "gpu_bringup.run.launch" "/var/lib/x/runs/r 1/resume.json"\n'
+        in text
+    )
+    assert "WantedBy=multi-user.target" in text
+
+
+def test_no_unit_where_systemd_did_not_start_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot_unit, "systemd_is_init", lambda: False)
+    with pytest.raises(RefusedError, match="does not start this host"):
+        boot_unit.install(LocalHost(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_written_files_of_the_dead_are_swept_away(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f".conf.{dead.pid}.1.gpu-bringup~"
+    living = tmp_path / f".conf.{os.getpid()}.1.gpu-bringup~"
+    other = tmp_path / f".other.{dead.pid}.1.gpu-bringup~"
+    for path in (left, living, other):
+        path.touch()
+    LocalHost().write_file(str(tmp_path / "conf"), "x\n", 0o644)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [living.name, other.name, "conf"]
+    )

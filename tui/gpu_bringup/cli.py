@@ -83,6 +83,10 @@ def _wish() -> argparse.ArgumentParser:
     group.add_argument(
         "--secure-boot", choices=("on", "off"), help="with --os: its Secure Boot state"
     )
+    group.add_argument(
+        "--signing-key", metavar="FILE|pkcs11:URI", help="sign modules with this key of your own"
+    )
+    group.add_argument("--signing-certificate", metavar="FILE", help="its certificate (DER)")
     group.add_argument("--today", metavar="YYYY-MM-DD", help="judge ends of support as of this day")
     return wish
 
@@ -198,6 +202,10 @@ def build_parser() -> argparse.ArgumentParser:
         "shows one that is under way",
     )  # fmt: skip
     apply.add_argument(
+        "--after-reboot", action="store_true",
+        help="with --resume: a run that waits for a reboot goes on by itself after it (a systemd unit)",
+    )  # fmt: skip
+    apply.add_argument(
         "--without-old-packages",
         action="store_true",
         help="don't keep the packages that are replaced: undo then needs an archive that has them",
@@ -245,6 +253,14 @@ def build_parser() -> argparse.ArgumentParser:
     # A record is JSON with the option or without.
     record = add("record", "write this host down (redacted), to look at it elsewhere", as_json)
     record.add_argument("-o", "--output", type=_path, metavar="FILE", help="file (default: -)")
+    enrol = add(
+        "enrol", "the signing key in the firmware: where it stands, its screens, its proof", as_json
+    )
+    what = enrol.add_mutually_exclusive_group()
+    what.add_argument("--rehearse", action="store_true", help="show the screens that will come")
+    what.add_argument("--again", action="store_true", help="ask the firmware for the key again")
+    enrol.add_argument("--yes", action="store_true", help="don't ask before changing this host")
+
     hooks = add(
         "hooks", "say after each upgrade and at login when the next boot lacks its driver", as_json
     )
@@ -290,7 +306,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if os.environ.get("GPU_BRINGUP_STATE") and os.geteuid() == 0:
         from gpu_bringup.run.trusted import refuse_untrusted
 
-        refuse_untrusted(Path(os.environ["GPU_BRINGUP_STATE"]))
+        refuse_untrusted(_path(os.environ["GPU_BRINGUP_STATE"]))
     language = getattr(arguments, "lang", None)
     if language:
         from gpu_bringup.i18n import use_language

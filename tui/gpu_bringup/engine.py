@@ -269,7 +269,6 @@ def situation(
 ) -> Situation:
     """Ladder and plan for a recommendation that was made (and perhaps proven) before."""
     from gpu_bringup.facts.deeper import culprit_wanted, with_history
-
     from gpu_bringup.settled import with_reason
 
     target = recommendation.chosen.target if recommendation.chosen else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
-from gpu_bringup.ladder import libraries, packages, platform
+from gpu_bringup.ladder import libraries, packages, platform, signing
 from gpu_bringup.ladder.by_hand import BY_HAND, IF_NO_STEP, TARGET_MENDS
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
@@ -196,6 +196,7 @@ def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tup
             texts.append(_without_step(ctx, result))
     texts += libraries.by_hand(ctx)
     texts += packages.by_hand(ctx)
+    texts += signing.by_hand(ctx)
     platform = ctx.facts.platform
     if steps and platform.root is False and platform.sudo is False:
         texts.append(

@@ -216,7 +216,9 @@ def why_moved(recommendation: Recommendation, facts: Facts) -> str:
     for item, _, found in there:
         old = item.target
         version = upstream_version(found)
-        same = version == new.driver.version or not new.package.branch_certain
+        # A package of ready-made modules has the kernel's version: its name tells the branch.
+        alike = not version and old.package.kernel_package == new.package.kernel_package
+        same = alike or version == new.driver.version or not new.package.branch_certain
         if same and old.driver.flavour is new.driver.flavour:
             return ""
     if not there:
@@ -225,7 +227,8 @@ def why_moved(recommendation: Recommendation, facts: Facts) -> str:
         (entry for entry in there if is_installed(entry[0], versions)), there[0]
     )
     version = upstream_version(found)
-    name = f"{version} {item.target.driver.flavour.value}, which is installed,"
+    release = version or f"R{item.target.driver.branch}"
+    name = f"{release} {item.target.driver.flavour.value}, which is installed,"
     build = failed_build(facts, version, new.kernels)
     if build is not None:
         return (

@@ -6,35 +6,41 @@
 
 ARCHIVE=http://127.0.0.1
 
-# kill_base FOLDER LOG: make it (some minutes, once).
+# kill_base FOLDER LOG: make it (some minutes, once). Call it as "kill_base ... & wait $!": bash heeds
+# set -e in a function only where nobody asks for its status.
 kill_base() {
-    local base=$1 log=$2 kernel
-    rig_make trixie "$base.new" >"$log" 2>&1
-    rig_enter "$base.new" apt-get update -q >>"$log" 2>&1
+    kill_make "$1.new" >"$2" 2>&1
+    mv "$1.new" "$1"
+}
+
+kill_make() {
+    local root=$1 kernel
+    rig_make trixie "$root"
+    rig_enter "$root" apt-get update -q
     # What the plan itself shall bring (dkms, mokutil, the driver) is left out.
-    rig_enter "$base.new" apt-get install -y -q --no-install-recommends \
+    rig_enter "$root" apt-get install -y -q --no-install-recommends \
         linux-image-amd64 linux-headers-amd64 initramfs-tools python3 python3-venv ca-certificates \
-        dpkg-dev apt-utils gnupg gcc libc6-dev make openssh-server openssh-client sudo iproute2 \
-        procps bash-completion >>"$log" 2>&1
-    kernel=$(sed -n 's/^Depends: linux-image-\([^ ]*\).*/\1/p' <(rig_enter "$base.new" apt-cache show linux-image-amd64) | head -n 1)
-    printf '%s\n' "$kernel" | tee "$base.new/srv/kernel" >"$base.new/srv/newest"
+        dpkg-dev apt-utils gnupg gcc libc6-dev make openssh-server openssh-client sudo iproute2 procps
+    kernel=$(rig_enter "$root" apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: linux-image-//p' | head -n 1)
+    printf '%s\n' "$kernel" | tee "$root/srv/kernel" >"$root/srv/newest"
     # An initramfs of seconds: this rig is about interruptions, not about what is in it.
-    echo MODULES=list >"$base.new/etc/initramfs-tools/conf.d/rig"
-    rig_enter "$base.new" update-initramfs -u -k "$kernel" >>"$log" 2>&1
-    kill_vendor "$base.new" >>"$log" 2>&1
-    kill_mirror "$base.new" >>"$log" 2>&1
-    rig_checkout "$base.new" /opt/gpu-bringup
-    rig_enter "$base.new" /opt/gpu-bringup/scripts/gpu-bringup --version >>"$log" 2>&1
-    kill_accounts "$base.new" >>"$log" 2>&1
-    rm -rf "$base.new/var/lib/gpu-bringup" "$base.new/var/cache/gpu-bringup"
-    mv "$base.new" "$base"
+    echo MODULES=list >"$root/etc/initramfs-tools/conf.d/rig"
+    rig_enter "$root" update-initramfs -u -k "$kernel"
+    kill_vendor "$root"
+    kill_mirror "$root"
+    rig_checkout "$root" /opt/gpu-bringup
+    rig_enter "$root" /opt/gpu-bringup/scripts/gpu-bringup --version
+    kill_accounts "$root"
+    rm -rf "$root/var/lib/gpu-bringup" "$root/var/cache/gpu-bringup"
 }
 
 # kill_vendor ROOT: NVIDIA's repository, stood in for.
 kill_vendor() {
     local root=$1
     mkdir -p "$root$REPOSITORY"
-    driver_packages "$root" "$DRIVER"
+    kill_modules "$root"
+    # dkms_source takes the module's files from there.
+    here=$root/srv/prebuilt driver_packages "$root" "$DRIVER"
     deb "$root" nvidia-modprobe "$DRIVER-1" libc6
     deb "$root" nvidia-persistenced "$DRIVER-1" libc6
     deb "$root" nvidia-driver-pinning-580 "580-1" libc6
@@ -43,14 +49,11 @@ kill_vendor() {
         export GNUPGHOME=/srv/gnupg
         mkdir -m 0700 "$GNUPGHOME"
         gpg --batch --quiet --passphrase "" --quick-gen-key "vendor <vendor@example.org>" rsa3072 sign never
-        cd /srv/repository/debian13/x86_64
-        apt-ftparchive packages . >Packages
-        apt-ftparchive release . >Release
-        gpg --batch --quiet --local-user vendor --clearsign -o InRelease Release
-        gpg --armor --export vendor >key.pub
+        gpg --armor --export vendor >/srv/repository/debian13/x86_64/key.pub
         gpg --with-colons --list-keys vendor | sed -n "s/^fpr:*\([0-9A-F]*\):/\1/p" | head -n 1 >/srv/fingerprint
         gpgconf --kill all
     '
+    kill_index "$root"
     mkdir -p "$root/srv/profiles"
     cat >"$root/srv/profiles/repository.toml" <<PROFILE
 [[repository]]
@@ -62,6 +65,35 @@ key_uri = "file:///srv/repository/{distro}/{arch}/key.pub"
 fingerprints = ["$(cat "$root/srv/fingerprint")"]
 sources = ["nvidia-repository"]
 PROFILE
+}
+
+# kill_modules ROOT: compile the stand-in once. Its Makefile then only copies: dkms, signing, depmod and
+# the rest stay what they are, and a cell costs seconds on a small machine.
+kill_modules() {
+    local root=$1 kernel place=$1/srv/prebuilt
+    kernel=$(cat "$root/srv/kernel")
+    mkdir -p "$place/module" "$place/$kernel"
+    cp "$here"/module/nvidia.c "$here"/module/Makefile "$place/$kernel/"
+    rig_enter "$root" make -C "/srv/prebuilt/$kernel" modules "KERNEL_UNAME=$kernel"
+    find "$place/$kernel" -type f ! -name '*.ko' -delete
+    rig_enter "$root" sh -c "strip --strip-debug /srv/prebuilt/$kernel/*.ko"
+    cp "$here"/module/nvidia.c "$place/module/"
+    # shellcheck disable=SC2016  # make fills it in
+    printf 'modules:\n\tcp /srv/prebuilt/$(KERNEL_UNAME)/*.ko .\n' >"$place/module/Makefile"
+}
+
+# kill_index ROOT: sign the repository anew.
+kill_index() {
+    # shellcheck disable=SC2016  # the inner shell expands
+    rig_enter "$1" sh -ec '
+        export GNUPGHOME=/srv/gnupg
+        cd /srv/repository/debian13/x86_64
+        rm -f Packages Release InRelease
+        apt-ftparchive packages . >Packages
+        apt-ftparchive release . >Release
+        gpg --batch --quiet --local-user vendor --clearsign -o InRelease Release
+        gpgconf --kill all
+    '
 }
 
 # kill_mirror ROOT: Debian's archive, as far as the plan and its faults need it.

@@ -47,13 +47,14 @@ class Machine:
     """
 
     def __init__(
-        self, folder: Path, layers: list[Path], upper: Path | None = None, size: int = 1024
+        self, folder: Path, layers: list[Path], upper: Path | None = None, size: int = 16384
     ) -> None:
         self.folder = folder
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self._init: subprocess.Popen[bytes] | None = None
         self.pid = 0
+        self.size = size
         if upper is None:
             disk = folder / "disk"
             disk.mkdir()
@@ -73,8 +74,10 @@ class Machine:
         mark = self.folder / "boot_id"
         mark.write_text(f"{uuid.uuid4()}\n")
         self._init = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--fork",
-             "--kill-child", "sh", "-c", _INIT, "init", str(self.root), str(mark)],
+            # It goes with whoever started it, however that ends.
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+             "--pid", "--net", "--fork", "--kill-child", "sh", "-c", _INIT, "init",
+             str(self.root), str(mark)],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + 10
@@ -97,6 +100,19 @@ class Machine:
             os.kill(self.pid, signal.SIGKILL)
         self._init.wait()
         self._init = None
+
+    def resize(self, size: int) -> None:
+        """Make its disk that large, in MiB; not smaller than what is on it."""
+        disk = self.folder / "disk"
+        for _ in range(50):
+            status = os.statvfs(disk)
+            used = (status.f_blocks - status.f_bfree) * status.f_frsize
+            wanted = max(size << 20, used)
+            argv = ["mount", "-o", f"remount,size={wanted}", str(disk)]
+            # What was written meanwhile doesn't fit: look again.
+            if subprocess.run(argv, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+                return
+        raise RuntimeError("the disk can't be resized")
 
     def scrap(self) -> None:
         """Off, and its mounts away."""

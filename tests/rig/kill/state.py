@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ETC_ASIDE = re.compile(
     r"^/etc/(?:resolv\.conf|hosts|hostname|ld\.so\.cache|machine-id|\.pwd\.lock|ssh/|mtab)"
 )
-_NAMES_ASIDE = re.compile(r"__pycache__|/usr/share/info/dir|^/opt/|\.pyc$")
+_FOLDERS_ASIDE = ("/usr/share/doc", "/usr/share/locale", "/usr/share/man", "/usr/share/zoneinfo")
 _INSIDE = """
 echo "audit: $(dpkg --audit 2>&1)"
 echo "apt check: $(apt-get check -q 2>&1 | grep -v '^Reading\\|^Building')"
@@ -66,25 +66,26 @@ def etc(root: Path) -> dict[str, str]:
 
 
 def names(root: Path) -> dict[str, str]:
-    """Each file below /usr, /boot and dkms's tree, by name; images with more than nothing in them."""
-    found = {}
-    for top in (
-        "usr",
-        "boot",
-        "var/lib/dkms",
-        "var/lib/gpu-bringup/bin",
-        "var/lib/gpu-bringup/repositories",
-    ):
-        for folder, _, files in os.walk(root / top):
-            for name in files:
-                shown = f"/{(Path(folder) / name).relative_to(root)}"
-                if not _NAMES_ASIDE.search(shown) and "/log/" not in shown:
-                    path = root / shown[1:]
-                    empty = path.is_file() and path.stat().st_size == 0
-                    found[shown] = "empty" if empty else "there"
-    for name in ("run.note",):
-        if (root / "var/lib/gpu-bringup" / name).exists():
-            found[f"/var/lib/gpu-bringup/{name}"] = "there"
+    """Each file below /usr, /boot and dkms's tree, by name; "empty" where it holds nothing."""
+    found: dict[str, str] = {}
+    cut = len(str(root))
+
+    def walk(folder: str) -> None:
+        for entry in os.scandir(folder):
+            shown = entry.path[cut:]
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in ("__pycache__", "log") and shown not in _FOLDERS_ASIDE:
+                    walk(entry.path)
+            elif not entry.name.endswith(".pyc"):
+                regular = entry.is_file(follow_symlinks=False)
+                empty = regular and entry.stat(follow_symlinks=False).st_size == 0
+                found[shown] = "empty" if empty else "there"
+
+    for top in ("usr", "boot", "var/lib/dkms", "var/lib/gpu-bringup/bin", "var/tmp"):
+        if (root / top).exists():
+            walk(str(root / top))
+    if (root / "var/lib/gpu-bringup/run.note").exists():
+        found["/var/lib/gpu-bringup/run.note"] = "there"
     return found
 
 

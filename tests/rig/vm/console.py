@@ -44,7 +44,8 @@ class Console:
     def write(self, data: bytes) -> None:
         """What pexpect has read."""
         self._log.write(data)
-        self._stream.feed(data)
+        # pyte would draw the last letter of a question that terminals answer (DECRQM).
+        self._stream.feed(re.sub(rb"\x1b\[\?\d+\$p", b"", data))
         self._firmware_stream.feed(data.decode("cp437"))
         self._tail = (self._tail + data)[-200_000:]
 

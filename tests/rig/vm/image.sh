@@ -28,7 +28,7 @@ vm_tree() {
     packages=systemd-sysv,udev,dbus,kmod,libpam-systemd,login,linux-image-amd64
     packages=$packages,initramfs-tools,zstd,shim-signed,grub-efi-amd64-signed,grub-efi-amd64-bin,grub2-common
     packages=$packages,efibootmgr,mokutil,openssh-server,sudo,python3,ca-certificates,iproute2,pciutils
-    packages=$packages,procps,less,passwd,e2fsprogs,bash-completion,unattended-upgrades,ncurses-base,ncurses-bin
+    packages=$packages,gpg,procps,less,passwd,e2fsprogs,bash-completion,unattended-upgrades,ncurses-base,ncurses-bin
     rm -rf --one-file-system "$folder.new"
     # A small initramfs: under emulation GRUB takes a second for each few MB of it.
     # shellcheck disable=SC2016  # mmdebstrap expands $1

@@ -36,7 +36,7 @@ def say(console: Console, command: str, seconds: float = 120) -> str:
     console.wait(PROMPT, 60)
     console.send(command + "\r")
     time.sleep(0.1)
-    console.wait(r"\A(?s:.+)" + PROMPT.replace("^", r"\n"), seconds)
+    console.wait(rf"\A[^\n]+\n(?s:.*){PROMPT}", seconds)
     return console.text()
 
 
@@ -74,4 +74,11 @@ class Wizard:
     def leave(self) -> None:
         """q, back to the shell."""
         self.press("q")
-        self.console.wait(PROMPT, 120)
+        self.back_in_shell()
+
+    def back_in_shell(self) -> None:
+        """The wizard has ended: its picture goes, the prompt stays."""
+        # The picture is left standing by terminals that have no second screen, as pyte's.
+        self.console.wait(rf"{USER}@rig:\S*[$#]", 180, still=False)
+        self.console.send("clear\r")
+        self.console.wait(rf"\A{USER}@rig", 60)

@@ -79,9 +79,11 @@ def core(rig: Rig, machine: Machine) -> str:
     log_in(console, rig.password)
     wizard = Wizard(console, rig.password)
     wizard.start()
-    wizard.see(r"Not set up yet|not yet", "look")
+    # No card is in it yet: that is what the questions are for.
+    wizard.see(r"Root cause: GPU on the bus", "look")
     request(wizard)
-    wizard.leave()
+    wizard.press("1")
+    wizard.back_in_shell()
     (rig.run_folder("core") / "end-state.json").write_text(json.dumps(end_state(machine)), "utf-8")
     all_signed(machine)
     said = load(machine)
@@ -114,8 +116,9 @@ def request(wizard: Wizard) -> None:
     wizard.press("n")
     wizard.see(r"4 PROOF(?s:.*)s starts it", "proof")
     wizard.press("s")
-    wizard.see(r"Compiling the driver", "proof-running")
-    wizard.see(r"Proven: 580\.178\.04", "proven", BUILD_SECONDS)
+    wizard.see(r"Compiling the driver|No candidate could be proven", "proof-running")
+    seen = wizard.see(r"Proven: 580\.178\.04|No candidate could be proven", "proven", BUILD_SECONDS)
+    demand(seen.startswith("Proven"), wizard.console.text())
     wizard.press("n")
     wizard.see(r"5 REVIEW(?s:.*)\d+ steps", "review")
     wizard.press("a")
@@ -319,8 +322,8 @@ def wrong_key(rig: Rig, machine: Machine) -> str:
     return mended(rig, machine, "stranger", "sb-mok-not-enrolled")
 
 
-def new_kernel(rig: Rig, machine: Machine) -> str:
-    """apt brings the next kernel: dkms builds and signs for it too, and it accepts the module."""
+def upgrade(rig: Rig, machine: Machine) -> str:
+    """apt brings the next kernel: dkms builds and signs all five modules for it as well."""
     old = machine.must("uname -r")
     machine.must("apt-get update -q", seconds=RUN_SECONDS)
     machine.must(
@@ -329,15 +332,113 @@ def new_kernel(rig: Rig, machine: Machine) -> str:
         "{ tail -n 30 /root/upgrade.log; exit 1; }",
         seconds=RUN_SECONDS,
     )
-    new = machine.must("ls /lib/modules | sort -V | tail -n 1")
+    new = newest(machine)
     demand(new != old, f"the archive has no newer kernel than {old}")
     all_signed(machine, new)
+    return f"{old} -> {new}: built, signed"
+
+
+def newest(machine: Machine) -> str:
+    """The newest kernel that is installed."""
+    return machine.must("ls /lib/modules | sort -V | tail -n 1")
+
+
+def new_kernel(rig: Rig, machine: Machine) -> str:
+    """The machine boots the kernel that apt brought: it accepts the module."""
+    new = newest(machine)
     machine.run("systemctl reboot")
     machine.forget_connection()
     machine.wait_for_login()
     demand(machine.must("uname -r") == new, f"not {new} was booted")
     demand(load(machine) == "accepted", load(machine))
-    return f"{old} -> {new}: built, signed, accepted"
+    cause = root_cause(machine)
+    demand(not cause, f"check names {cause}")
+    return f"{new} runs, module accepted"
+
+
+# --- a boot on trial ---------------------------------------------------------------------------------
+
+TRIAL = "/var/lib/gpu-bringup/boot-trial"
+
+
+def try_out(machine: Machine, *more: str) -> tuple[str, str]:
+    """Set a trial of the newest kernel up; (running kernel, new kernel)."""
+    old, new = machine.must("uname -r"), newest(machine)
+    words = " ".join(more)
+    done = machine.run(
+        f"{TOOL} recover --boot-trial {new} --gpu H200 --yes --within 2 {words}", seconds=600
+    )
+    (machine.folder / "trial.txt").write_text(done.output, "utf-8")
+    demand(done.status == 3, f"the trial could not be set up ({done.status}): {done.output[-300:]}")
+    return old, new
+
+
+def settled(machine: Machine, seconds: float = 1800) -> list[str]:
+    """The lines of the trial's result, once there is one and the machine is up."""
+    end = time.monotonic() + seconds
+    while True:
+        machine.console.read(5)
+        found = machine.run(
+            f"cat {TRIAL}/result && systemctl is-system-running --wait >/dev/null", seconds=120
+        )
+        if found.output.strip() and machine.run(f"test -e {TRIAL}/result").status == 0:
+            return found.output.strip().splitlines()
+        machine.forget_connection()
+        demand(time.monotonic() < end, "the trial never ends: " + machine.console.text()[-300:])
+
+
+def default_kernel(machine: Machine) -> str:
+    """Reboot, and see which kernel comes up."""
+    machine.run("systemctl reboot")
+    machine.forget_connection()
+    machine.wait_for_login()
+    return machine.must("uname -r")
+
+
+def trial_passes(rig: Rig, machine: Machine) -> str:
+    """A new kernel is booted once, the driver answers: it stays."""
+    _, new = try_out(machine)
+    machine.run("systemctl reboot")
+    machine.forget_connection()
+    result = settled(machine)
+    demand(machine.must("uname -r") == new, f"not {new} runs")
+    demand(result[0] == "passed", f"the trial ended: {result}")
+    booted = default_kernel(machine)
+    demand(booted == new, f"afterwards {booted} is booted")
+    return f"{new} tried, kept"
+
+
+def trial_fails(rig: Rig, machine: Machine) -> str:
+    """A new kernel is booted once, a check fails: the old one comes back by itself."""
+    old, new = try_out(machine, "--check false")
+    machine.run("systemctl reboot")
+    machine.forget_connection()
+    machine.console.stream(rf"Linux version {re.escape(new)}", 600)
+    machine.console.stream(rf"Linux version {re.escape(old)}", 1200)
+    result = settled(machine)
+    demand(machine.must("uname -r") == old, f"not {old} runs")
+    demand(result[0] == "failed", f"the trial ended: {result}")
+    booted = default_kernel(machine)
+    demand(booted == old, f"afterwards {booted} is booted")
+    return f"{new} tried, refused; {old} back by itself"
+
+
+def trial_dies(rig: Rig, machine: Machine) -> str:
+    """A new kernel is booted once and dies at once: the next start is the old one."""
+    old, new = try_out(machine)
+    machine.must(f"truncate -s 4096 /boot/initrd.img-{new}; sync")
+    machine.run("systemctl reboot")
+    machine.forget_connection()
+    machine.console.stream(r"Kernel panic", 600)
+    machine.power_cycle()
+    machine.wait_for_login()
+    result = settled(machine)
+    demand(machine.must("uname -r") == old, f"not {old} runs")
+    demand(result[0] == "failed", f"the trial ended: {result}")
+    return f"{new} panicked; {old} at the next start"
+
+
+# --- the plug ------------------------------------------------------------------------------------------
 
 
 def power_cut(rig: Rig, machine: Machine) -> str:
@@ -375,7 +476,11 @@ SCENARIOS: dict[str, Scenario] = {
     "missed": Scenario(missed, begins="requested"),
     "unsigned": Scenario(unsigned, begins="enrolled"),
     "wrong-key": Scenario(wrong_key, begins="enrolled"),
-    "new-kernel": Scenario(new_kernel, begins="enrolled"),
+    "upgrade": Scenario(upgrade, begins="enrolled", leaves="upgraded"),
+    "new-kernel": Scenario(new_kernel, begins="upgraded"),
+    "trial-passes": Scenario(trial_passes, begins="upgraded"),
+    "trial-fails": Scenario(trial_fails, begins="upgraded"),
+    "trial-dies": Scenario(trial_dies, begins="upgraded"),
     "power-cut": Scenario(power_cut),
 }
 MAKERS = {scenario.leaves: name for name, scenario in SCENARIOS.items() if scenario.leaves}

@@ -19,7 +19,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 # Folders of profiles/ whose files are of another kind and have readers of their own.
-_OTHERS = frozenset({"schema", "failures", "lessons"})
+_OTHERS = frozenset({"schema", "failures", "lessons", "consoles"})
 
 _HINT = "Nothing was changed. Put the file right or take it out of the folder."
 

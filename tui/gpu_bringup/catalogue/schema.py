@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.values import Rule, Words, rules_of
+from gpu_bringup.model.fabric_codes import LinkDown, LinkUnit, SwitchError
 from gpu_bringup.model.failure import Failure
 from gpu_bringup.model.xid import Xid
 
@@ -26,6 +27,9 @@ ENTRIES: dict[str, type] = {
     **{kind: cls for kind, (cls, _) in KINDS.items()},
     "failure": Failure,
     "xid": Xid,
+    "sxid": SwitchError,
+    "nvlink_unit": LinkUnit,
+    "nvlink_down": LinkDown,
 }
 """Table name in a file -> dataclass: what the catalogue holds, and what has a reader of its own."""
 

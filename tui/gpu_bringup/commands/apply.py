@@ -80,7 +80,7 @@ def run(
         say(paint(wrap(f"! Undo can't take this back: {text}"), "yellow"))
     if not first:
         show_what_stops(asked.host, plan)
-    _confirm(plan, bool(getattr(arguments, "yes", False)))
+    confirm(plan, bool(getattr(arguments, "yes", False)))
     prelude = [{"event": "trial", **item.to_json()} for item in trials if item.kind != "progress"]
     family = situation.context.family
     follower = engine.apply(
@@ -226,7 +226,13 @@ def _print_first_boot(plan: Plan) -> None:
         show(f"  Seen only at this kernel's first boot: {', '.join(plan.first_boot)}.")
 
 
-def _confirm(plan: Plan, yes: bool) -> None:
+def confirm(plan: Plan, yes: bool) -> None:
+    """Show the steps and wait for a yes on the terminal, unless it was given already.
+
+    Raises:
+        RefusedError: the operator didn't say yes.
+        InputError: there is no terminal to ask on.
+    """
     say("")
     say(paint(f"{len(plan.steps)} steps, about {duration(plan.estimate_seconds)}", "bold"))
     for number, step in enumerate(plan.steps, 1):

@@ -42,15 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
         decision = door.decide(asked.host, situation)
         report = decision.report if decision is not None else report
     if getattr(arguments, "json", False):
-        extra = {"decided": decision.to_json()} if decision is not None else {}
+        asked_for = bool(getattr(arguments, "decide", False))
+        extra = {"decided": decision.to_json() if decision else None} if asked_for else {}
         print_json({**report_json(asked, report, plan), **extra})
     else:
         print_report(asked, report, plan, deep=getattr(arguments, "deep", False))
         if getattr(arguments, "decide", False) and decision is None:
             show()
-            show(
-                "Nothing is left to decide here: no two causes remain that one command would separate."
-            )
+            text = "no two causes remain that one command would separate"
+            show(wrap(f"Nothing is left to decide here: {text}."))
         else:
             _print_decision(situation, decision)
     return exit_status(report, plan)

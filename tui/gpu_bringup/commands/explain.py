@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gpu_bringup.explain.finding import Explanation, Finding
     from gpu_bringup.model.plan import Step
 
+UNCONFIRMED = (
+    "Not confirmed: known from working experience, no public source was found. Look first."
+)
 _TOLD = 3
 """Findings that are shown to people in full."""
 _LINES = 4
@@ -116,6 +119,8 @@ def _print(place: int, finding: Finding, before: set[str]) -> None:
         words = "Probably" if finding.consequence_of in before else "Unless it is"
         show(wrap(f"{words} a consequence of {finding.consequence_of}.", 3))
     show(wrap(finding.summary, 3))
+    if finding.certainty == "unconfirmed":
+        show(wrap(UNCONFIRMED, 3))
     room = max(40, columns() - 16)
     for number, text in finding.lines[:_LINES]:
         show(paint(f"   line {number:>6} ", "dim") + _short(text, room))

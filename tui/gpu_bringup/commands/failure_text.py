@@ -50,6 +50,8 @@ def _one(item: Failure) -> None:
     show(paint(wrap(item.title), "bold"))
     show(paint(f"   {item.id}, layer: {item.rung}, known by: {item.basis}", "dim"))
     show(wrap(item.cause, 3))
+    if item.certainty == "unconfirmed":
+        show(wrap("Not confirmed: known from working experience, no public source was found.", 3))
     if item.tell_apart:
         show(wrap(f"Tell apart: {item.tell_apart}", 3))
     for argv in dict.fromkeys((*((item.fetch,) if item.fetch else ()), *item.confirm)):

@@ -16,6 +16,7 @@ from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide
 from gpu_bringup.commands.rules_text import show_rules
 from gpu_bringup.errors import ExitCode, InputError
+from gpu_bringup.failures.titles import titles
 from gpu_bringup.model.catalogue import Catalogue, Scenario
 from gpu_bringup.model.guide import GuideClaim, Origin
 
@@ -88,8 +89,10 @@ def _problem(error: InputError) -> dict[str, Any]:
 
 
 def _counts(found: Survey) -> dict[str, int]:
+    """Entries of each kind; the failures are the project's own, which are read apart from the rest."""
     counts = {_plural(kind): len(entries) for kind, entries in found.entries.items()}
     counts["claims"] += sum(len(item.claims) for item in found.catalogue.scenarios.values())
+    counts["failures"] = len(titles())
     return counts
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup import engine
 from gpu_bringup.commands.follow_run import ask_secret, follow
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
-from gpu_bringup.errors import ExitCode, InputError
+from gpu_bringup.errors import ExitCode, InputError, RefusedError
+from gpu_bringup.run import boot_unit
+from gpu_bringup.run.journal import NAME, torn_end
 from gpu_bringup.run.start import list_runs, resumable_run, resume_run
 
 if TYPE_CHECKING:
@@ -48,7 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             show("Nothing to go on with: no run on this server is unfinished.")
         return ExitCode.OK
+    if getattr(arguments, "after_reboot", False):
+        return _after_reboot(found)
     say(f"Run {found.run_id} {_WORDS.get(found.state, found.state)}.")
+    if torn_end(found.folder / NAME):
+        say("The last line of its journal was cut off (a crash, a power cut) and is left out.")
     follower = resume_run(found.run_id, ask=ask_secret)
     state = follow(follower)
     after = next(item for item in list_runs() if item.run_id == found.run_id)
@@ -59,6 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
     if state == "reboot":
         return ExitCode.REBOOT_NEEDED
     return ExitCode.OK if state == "done" else ExitCode.FAILED
+
+
+def _after_reboot(found: RunInfo) -> int:
+    if found.state != "reboot":
+        raise RefusedError(
+            f"the run {found.run_id} {_WORDS.get(found.state, found.state)}; it waits for no reboot",
+            meaning="Nothing was changed.",
+            hint="gpu-bringup apply --resume goes on with it now.",
+        )
+    boot_unit.install(engine.open_host(), found.folder)
+    show(
+        f"After the next reboot the run {found.run_id} goes on by itself; the unit then removes itself."
+    )
+    show(f"  To take this back: sudo systemctl disable {boot_unit.NAME}")
+    return ExitCode.OK
 
 
 def _chosen(run_id: str) -> RunInfo | None:
@@ -83,7 +105,8 @@ def _print_end(after: RunInfo, state: str) -> None:
         show("  gpu-bringup check shows how the server stands now.")
     elif state == "reboot":
         show(paint(f"A reboot is needed: {done}", "yellow", "bold"))
-        show("  After it: gpu-bringup apply --resume")
+        show("  After it:                    gpu-bringup apply --resume")
+        show("  By itself after the reboot:  sudo gpu-bringup apply --resume --after-reboot")
     else:
         show(paint(f"The run ended: {state}. {done}", "red", "bold"))
         show("  Go on:         gpu-bringup apply --resume; what is done already is not done twice")

@@ -44,7 +44,10 @@ def answers_from(arguments: argparse.Namespace) -> Answers:
             file="--source local",
             hint="Say where they are: --packages /media/packages",
         )
+    key, certificate = own_key(arguments)
     return Answers(
+        signing_key=key,
+        signing_certificate=certificate,
         scenario=getattr(arguments, "scenario", None) or "long-term-stable",
         gpus=tuple(getattr(arguments, "gpu", None) or ()),
         framework=getattr(arguments, "framework", None) or "",
@@ -57,6 +60,38 @@ def answers_from(arguments: argparse.Namespace) -> Answers:
         today=day,
         local_packages=str(Path.cwd() / packages) if packages else "",
     )
+
+
+def own_key(arguments: argparse.Namespace) -> tuple[str, str]:
+    """The operator's own signing key and its certificate; two empty texts: none was named.
+
+    Raises:
+        InputError: one without the other, or a URI that holds a PIN.
+    """
+    key = getattr(arguments, "signing_key", None) or ""
+    certificate = getattr(arguments, "signing_certificate", None) or ""
+    if bool(key) != bool(certificate):
+        raise InputError(
+            "a signing key and its certificate belong together",
+            file="--signing-key" if key else "--signing-certificate",
+            hint="Give both: --signing-key FILE --signing-certificate FILE (in DER).",
+        )
+    if key.startswith("pkcs11:"):
+        if "pin-value" in key:
+            raise InputError(
+                "the URI holds the PIN itself, which every user could read",
+                file="--signing-key",
+                hint="Keep it in a file of root alone (mode 0600): pin-source=file:/path",
+            )
+    elif key:
+        key = str(Path.cwd() / key)
+    if re.search(r"[\"'$`\\\s#]", key + certificate):
+        raise InputError(
+            "dkms's configuration can't hold a name with spaces, quotes or $",
+            file="--signing-key",
+            hint="Give the files plain names.",
+        )
+    return key, str(Path.cwd() / certificate) if certificate else ""
 
 
 def _refuse_empty(arguments: argparse.Namespace) -> None:

@@ -11,15 +11,20 @@ from gpu_bringup.explain.rank import Suspect, rank
 from gpu_bringup.explain.repair import fill, steps, values_of
 from gpu_bringup.explain.scan import Scanner
 from gpu_bringup.explain.signs import compile_signs
+from gpu_bringup.explain.text import is_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpu_bringup.model.failure import Failure
+    from gpu_bringup.model.plan import Step
 
 _MAKE_LOG = re.compile(rb"make\.log for ([A-Za-z][\w.+]*(?:-[A-Za-z][\w.+]*)*)[-/]\d")
+_TREE = re.compile(rb"/var/lib/dkms/([A-Za-z][\w.+-]*)/\d[^/\s]*/(?:build|source)")
 _OF_NVIDIA = ("dkms-build-api-break", "dkms-build-gpl-symbol")
 """Failures of NVIDIA's own sources: another module's log says nothing of them."""
+_RECOVERY = "xid-gpu-fault"
+"""The failure whose signs tell the recovery action."""
 _SHOWN = 8
 """Lines told of one finding."""
 _LONGEST = 400
@@ -47,7 +52,7 @@ def explain(
     scanner.read(stream)
     reading = scanner.reading
     notes = list(reading.notes)
-    if reading.control_bytes > reading.bytes // 100:
+    if is_binary(reading):
         notes.append("this looks like binary data, not like a text")
     module = _other_module(reading.head)
     if module:
@@ -59,30 +64,62 @@ def explain(
     hits = [hit for hit in scanner.hits.values() if hit.rule.failure not in left_out]
     suspects = rank(hits, failures, context)
     family = context.family or family_in(reading.head)
+    asked = _asked(suspects, context, family)
     return Explanation(
-        tuple(_finding(suspect, context, family) for suspect in suspects),
+        tuple(_finding(suspect, context, family, asked) for suspect in suspects),
         reading.lines,
         reading.bytes,
         tuple(notes),
     )
 
 
-def _decoded(lines: list[tuple[int, str]]) -> tuple[str, ...]:
-    """What the Xid lines among these mean, each meaning once."""
-    from gpu_bringup.failures.xids import decode
+def _asked(suspects: tuple[Suspect, ...], context: Context, family: str) -> tuple[Step, ...]:
+    """What the driver itself asks for (Xid 154): it goes before what the other Xids would call for."""
+    for suspect in suspects:
+        if suspect.failure.id == _RECOVERY and "action" in suspect.groups:
+            return steps(suspect.failure, values_of(suspect.groups, context), family)
+    return ()
 
-    told = [decode(text) for _, text in lines]
-    return tuple(dict.fromkeys(f"GPU {item.gpu}: {item.words}" for item in told if item))
+
+def _repair(
+    suspect: Suspect, context: Context, family: str, asked: tuple[Step, ...]
+) -> tuple[Step, ...]:
+    own = steps(suspect.failure, values_of(suspect.groups, context), family)
+    if not asked or not suspect.failure.id.startswith("xid-") or suspect.failure.id == _RECOVERY:
+        return own
+    return asked + tuple(
+        step for step in own if not any("--gpu-reset" in command.argv for command in step.commands)
+    )
+
+
+def _decoded(suspect: Suspect, lines: list[tuple[int, str]]) -> tuple[str, ...]:
+    """What the codes among these lines mean in words, each meaning once."""
+    words: list[str] = []
+    if suspect.failure.id.startswith("xid-"):
+        from gpu_bringup.failures.xids import decode
+
+        told = [decode(text) for _, text in lines]
+        words += [f"GPU {item.gpu}: {item.words}" for item in told if item]
+    groups = suspect.groups
+    if {"changed", "old", "new"} <= groups.keys():
+        when = f" on {groups['date']}" if "date" in groups else ""
+        who = groups.get("command", "a package upgrade")
+        words.append(
+            f"{who} moved {groups['changed']} from {groups['old']} to {groups['new']}{when}"
+        )
+    return tuple(dict.fromkeys(words))
 
 
 def _other_module(head: bytearray) -> str:
     """The module that a DKMS log is of, where that isn't NVIDIA's; empty else."""
-    match = _MAKE_LOG.search(head)
+    match = _MAKE_LOG.search(head) or (_TREE.search(head) if b"nvidia" not in head else None)
     name = match[1].decode() if match else ""
     return "" if name.startswith("nvidia") else name
 
 
-def _finding(suspect: Suspect, context: Context, family: str) -> Finding:
+def _finding(
+    suspect: Suspect, context: Context, family: str, asked: tuple[Step, ...] = ()
+) -> Finding:
     failure = suspect.failure
     values = values_of(suspect.groups, context)
     lines = dict(line for hit in suspect.hits for line in hit.lines)
@@ -94,14 +131,15 @@ def _finding(suspect: Suspect, context: Context, family: str) -> Finding:
         summary=failure.cause,
         confidence=round(min(suspect.belief, 0.99), 2),
         lines=tuple((number, text[:_LONGEST]) for number, text in shown),
-        decoded=_decoded(shown) if failure.id.startswith("xid-") else (),
+        decoded=_decoded(suspect, shown),
         tell_apart=failure.tell_apart,
         look_alikes=failure.look_alikes,
         fetch=(fill(failure.fetch, values),) if failure.fetch else (),
         confirm=tuple(fill(argv, values) for argv in failure.confirm),
         quick=failure.quick,
-        repair=steps(failure, values, family),
+        repair=_repair(suspect, context, family, asked),
         prevention=failure.prevention,
         sources=failure.sources,
         consequence_of=suspect.consequence_of,
+        certainty=failure.certainty,
     )

@@ -33,7 +33,9 @@ class Finding:
     sources: tuple[str, ...]
     consequence_of: str = ""
     decoded: tuple[str, ...] = ()
-    """What the Xid lines among the evidence mean, in plain words."""
+    """What the evidence says in codes, in plain words: Xid lines, the transaction of an upgrade."""
+    certainty: str = "confirmed"
+    """"unconfirmed": known from working experience, no public source was found."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -42,6 +44,7 @@ class Finding:
             "title": self.title,
             "summary": self.summary,
             "confidence": self.confidence,
+            "certainty": self.certainty,
             "lines": [{"number": number, "text": text} for number, text in self.lines],
             "decoded": list(self.decoded),
             "tell_apart": self.tell_apart,

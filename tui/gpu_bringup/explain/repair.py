@@ -56,15 +56,28 @@ def _scripts(mend: Mend) -> tuple[Write, ...]:
     return (Write(MOVE_ASIDE, move_aside_script(), 0o755),) if called else ()
 
 
-def mends(failure: Failure, family: str) -> tuple[Mend, ...]:
-    """The failure's repair for that family ("": not known, all are given)."""
+def _told(mend: Mend, values: Mapping[str, str]) -> bool:
+    """Does the text say what this step is for? A step without such a condition always fits."""
+    pairs = (condition.partition("=") for condition in mend.where)
+    return all(values.get(name, "") == value for name, _, value in pairs)
+
+
+def mends(
+    failure: Failure, family: str, values: Mapping[str, str] | None = None
+) -> tuple[Mend, ...]:
+    """The failure's repair for that family ("": not known, all are given).
+
+    ``values``: what a text tells (the recovery action that the driver asks for); None: there is no text.
+    """
     own = any(family in mend.families for mend in failure.repair)
-    return tuple(mend for mend in failure.repair if fits(mend, family, own))
+    return tuple(
+        mend for mend in failure.repair if fits(mend, family, own) and _told(mend, values or {})
+    )
 
 
 def steps(failure: Failure, values: Mapping[str, str], family: str) -> tuple[Step, ...]:
     """The failure's repair as steps for that family ("": not known)."""
-    chosen = mends(failure, family)
+    chosen = mends(failure, family, values)
     return tuple(
         Step(
             id=f"{failure.id}-{number}",

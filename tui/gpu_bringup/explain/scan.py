@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from gpu_bringup.explain.signs import anchors_of_sign, key_of
-from gpu_bringup.explain.text import LONGEST, Reading, blocks, plain
+from gpu_bringup.explain.text import ESCAPES, LONGEST, Reading, blocks, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 """Lines that are kept of each sign."""
+_TOLD = 1000
+"""Characters of a line that are kept, from a little before what matched."""
+_BEFORE = 40
 _ENOUGH = 64
 """A sign that was seen so often is counted no further."""
 _MOST_WORDS = 100_000
@@ -26,6 +29,7 @@ _SHORT = 1000
 _SIMPLE = bytes([9, 10, 13, *range(32, 127)])
 _WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz_"
 _BREAKS = bytes(byte if byte in _WORD_BYTES else 32 for byte in range(256))
+_ESCAPE = b"\x1b"
 _NEW_LINE = b"#012"
 """How rsyslog writes the end of a line within a message."""
 
@@ -81,8 +85,11 @@ class Scanner:
         Raises:
             OSError: the stream can't be read.
         """
+        last = b"\n"
         for block in blocks(stream, self.reading):
             self._block(block)
+            last = block
+        self.reading.lines += not last.endswith(b"\n")
 
     def _anchors(self, lower: bytes) -> set[bytes]:
         """The anchors whose key stands in a block; words that were seen before cost nothing."""
@@ -130,6 +137,9 @@ class Scanner:
         return starts
 
     def _block(self, block: bytes) -> None:
+        if _ESCAPE in block:
+            # Compilers and journals paint in the middle of a message.
+            block = ESCAPES.sub(b"", block)
         lower = block.lower()
         found = self._lines(lower)
         order = sorted(found)
@@ -150,7 +160,7 @@ class Scanner:
             end = len(block) if end < 0 else end
             self._line(number, block[start:end], found.get(start, {}))
             cursor = end + 1
-        self.reading.lines += lower.count(b"\n") + (not block.endswith(b"\n"))
+        self.reading.lines += lower.count(b"\n")
 
     def _line(self, number: int, line: bytes, rules: dict[Rule, None]) -> None:
         if not rules and not self._pending:
@@ -174,6 +184,8 @@ class Scanner:
         if match is None:
             return
         groups = {name: value for name, value in match.groupdict().items() if value}
+        if len(text) > _TOLD:
+            text = text[max(0, match.start() - _BEFORE) :][:_TOLD]
         if rule.sign.then:
             self._pending.append(
                 _Pending(rule, 0, number + rule.sign.within, [(number, text)], groups)

@@ -163,6 +163,7 @@ def _options(pattern: Any) -> Iterator[frozenset[str]]:
         yield frozenset({"".join(run).lower()})
 
 
+@lru_cache(maxsize=4096)
 def anchors_of(pattern: str) -> frozenset[str]:
     """The literals of which every match of a pattern holds at least one; lower-case.
 

@@ -19,8 +19,11 @@ LONGEST = 1 << 16
 """Bytes of a line that are looked at; a longer one is looked at in pieces."""
 
 _HEAD = 4096
+_NO_TEXT = bytes(byte for byte in range(32) if byte not in b"\a\b\t\n\v\f\r\x1b")
 _GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[^\n]")
+"""Sequences of terminals: colours, titles."""
 # CSI and OSC sequences of terminals, then lone controls (a tab stays).
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]"
@@ -44,10 +47,11 @@ class Reading:
 def _gunzip(first: bytes, stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
     """Unpacked pieces; what a broken archive still gives, and a note where it breaks."""
     data = first
-    unpack = zlib.decompressobj(wbits=31)
+    unpack, begun = zlib.decompressobj(wbits=31), False
     try:
         while data:
             piece = unpack.decompress(data, BLOCK)
+            begun = True
             if piece:
                 yield piece
             if unpack.eof:
@@ -55,19 +59,27 @@ def _gunzip(first: bytes, stream: BinaryIO, reading: Reading) -> Iterator[bytes]
                 if data and not data.startswith(_GZIP[: len(data)]):
                     reading.notes.append("something that isn't gzip follows the archive: left out")
                     return
-                unpack = zlib.decompressobj(wbits=31)
+                unpack, begun = zlib.decompressobj(wbits=31), False
                 continue
             data = unpack.unconsumed_tail or stream.read(BLOCK)
     except zlib.error:
         reading.notes.append("the archive is damaged: only what stands before the damage was read")
         return
-    if not unpack.eof and reading.bytes + len(first) > 0 and not _fresh(unpack):
+    if begun and not unpack.eof:
         reading.notes.append("the archive ends too early: what is there was read")
 
 
-def _fresh(unpack: zlib._Decompress) -> bool:
-    """Has this one been given nothing yet?"""
-    return not unpack.unconsumed_tail and not unpack.unused_data and unpack.flush() == b""
+def _utf16(first: bytes) -> str:
+    """The name of the UTF-16 in which a text is written, with or without its mark; empty: it is not."""
+    if first.startswith(_UTF16):
+        return "utf-16"
+    sample = first[:_HEAD]
+    half = len(sample) // 2
+    for name, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
+        # Western text has a zero in every other byte, and none in the others.
+        if half >= 4 and zeros.count(0) > half * 0.7 and sample.count(0) < half * 1.2:
+            return name
+    return ""
 
 
 def _pieces(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
@@ -75,10 +87,11 @@ def _pieces(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
     if first.startswith(_GZIP):
         yield from _gunzip(first, stream, reading)
         return
-    if first.startswith(_UTF16):
+    encoding = _utf16(first)
+    if encoding:
         import codecs
 
-        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         piece = first
         while piece:
             yield decoder.decode(piece).encode("utf-8", "replace")
@@ -87,6 +100,14 @@ def _pieces(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
     while first:
         yield first
         first = stream.read(BLOCK)
+
+
+def is_binary(reading: Reading) -> bool:
+    """Is what was read no text: full of zeros, or of other bytes that no text has?"""
+    if reading.control_bytes > reading.bytes // 100:
+        return True
+    head = bytes(reading.head)
+    return len(head.translate(None, _NO_TEXT)) < len(head) * 0.95
 
 
 def blocks(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:

@@ -69,6 +69,10 @@ def parse_cuda(raw: dict[str, Any]) -> Fact[CudaFacts]:
     paths = raw.get("loaded_from")
     peers, notes = _peers(raw.get("peers"))
     version, count = raw.get("driver_version"), raw.get("device_count")
+    counted = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+    told = "error" in raw or raw.get("device_count_result") not in (None, 0)
+    if init == 0 and "device_count" in raw and not counted and not told:
+        return Unknown("libcuda's answer has no number of GPUs")
     return CudaFacts(
         init=init,
         driver_version=cuda_version(version) if isinstance(version, int) else "",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STATUS = "/var/lib/dpkg/status"
 UPDATES = "/var/lib/dpkg/updates"
 _LIMIT = 64_000_000
+_NOT_LOOKED = Unknown("not looked at")
 _RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _RPM_BROKEN = re.compile(
     r"(?mi)^(?:error: .*(?:rpmdb|sqlite|malformed|packages index|packages database|cannot open|bdb|ndb"
@@ -38,7 +39,7 @@ class Database:
     """"FILE:LINE: what is wrong"; empty: nothing that can be seen."""
     backups: tuple[str, ...] = ()
     """Older copies that are whole, newest first."""
-    unmet: Fact[tuple[str, ...]] = Unknown("not looked at")
+    unmet: Fact[tuple[str, ...]] = _NOT_LOOKED
     """"NAME needs DEPENDENCY" of packages that matter."""
 
 

@@ -180,7 +180,7 @@ def decide(
             evidence += (f"module nvidia {loaded} is loaded",)
         if outside or libs:
             evidence += (f"driver libraries in {(outside or [libs[0].path])[0]}",)
-        if loaded and not modules.files and not isinstance(modules.files, Unknown):
+        if loaded and modules.files == ():
             evidence += ("no NVIDIA module file is on disk",)
         return InstallMethod.OUTSIDE, evidence
     return InstallMethod.NONE, ("no driver package, no loaded module, no driver library",)

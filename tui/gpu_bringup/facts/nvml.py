@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _FABRIC_STATES = ("not-supported", "not-started", "in-progress", "completed")
 """nvmlGpuFabricState_t, 0 to 3 (NVML API reference)."""
 _MISSING = Unknown("NVML does not give it for this GPU")
+_DRIVER = re.compile(r"\d{3}\.\d+(?:\.\d+)*")
+_BUS = re.compile(r"[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){2}\.[0-9a-fA-F]")
 _VGPU = re.compile(r"-\d+[ABCQ](ME)?$")
 """vGPU types are named BOARD-MEMORYSERIES, such as "A100-40C" (vGPU software user guide)."""
 
@@ -60,7 +62,7 @@ def parse_gpu(raw: dict[str, Any], index: int) -> NvmlGpu:
     """One element of "gpus"; whatever is missing or of another kind is Unknown."""
     fabric = raw.get("fabric")
     fabric = fabric if isinstance(fabric, dict) else {}
-    firmware = raw.get("gsp_firmware")
+    firmware, bus = raw.get("gsp_firmware"), raw.get("pci_bus_id")
     rows = raw.get("remapped_rows")
     corrected, uncorrected = _int(_pick(rows, 0)), _int(_pick(rows, 1))
     remapped: Fact[int] = (
@@ -70,7 +72,7 @@ def parse_gpu(raw: dict[str, Any], index: int) -> NvmlGpu:
     )
     return NvmlGpu(
         index=raw["index"] if isinstance(raw.get("index"), int) else index,
-        bus_id=normal_bus_id(str(raw.get("pci_bus_id", ""))),
+        bus_id=normal_bus_id(bus) if isinstance(bus, str) and _BUS.fullmatch(bus) else "",
         name=str(raw.get("name", "")),
         memory_total=_int(raw.get("memory_total")),
         compute_capability=capability(raw.get("compute_capability")),
@@ -120,9 +122,9 @@ def parse_nvml(raw: dict[str, Any]) -> Fact[NvmlFacts]:
     gpus = raw.get("gpus")
     if not isinstance(gpus, list) or not all(isinstance(item, dict) for item in gpus):
         return Unknown("NVML's answer has no list of GPUs")
-    number = raw.get("cuda_driver_version")
+    number, version = raw.get("cuda_driver_version"), raw.get("driver_version")
     return NvmlFacts(
-        driver_version=str(raw.get("driver_version", "")),
+        driver_version=version if isinstance(version, str) and _DRIVER.fullmatch(version) else "",
         cuda_version=cuda_version(number) if isinstance(number, int) else "",
         gpus=tuple(parse_gpu(item, index) for index, item in enumerate(gpus)),
         failed=_failed(raw.get("failed")),

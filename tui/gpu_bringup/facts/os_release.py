@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -41,16 +42,21 @@ def _unquoted(value: str) -> str:
     return "".join(shlex.split(value))
 
 
+_MACHINE = re.compile(r"[a-z][a-z0-9_]{2,11}")
+"""A machine's name as the kernel writes it ("x86_64", "aarch64", "riscv64")."""
+
+
 def _arch(host: Host) -> str:
     name = line(host, "/proc/sys/kernel/arch")
-    if isinstance(name, str) and name:
+    if isinstance(name, str) and _MACHINE.fullmatch(name):
         return name
     # Kernels before 6.1 have no such file; the ELF header of a program that runs here tells it too.
     header = host.read_text("/proc/self/exe", limit=64)
     if isinstance(header, str) and header[1:5] == "ELF\x02" and header[18:19] == _ELF_X86_64:
         return "x86_64"
     answer = output(host, "uname", "-m")
-    return answer.strip() if isinstance(answer, str) else ""
+    machine = answer.strip() if isinstance(answer, str) else ""
+    return machine if _MACHINE.fullmatch(machine) else ""
 
 
 def observe(host: Host) -> Fact[OsFacts]:

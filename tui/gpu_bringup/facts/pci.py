@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _BUS = "/sys/bus/pci/devices"
 _VENDOR = "0x10de"
+_WORD = re.compile(r"0x[0-9a-f]{4}")
+_CLASS = re.compile(r"[0-9a-f]{4,6}")
 _GPU_CLASSES = ("0300", "0302")
 _SWITCH_CLASS = "0680"
 _DEAD_BYTE = "\ufffd"
@@ -121,10 +123,12 @@ def observe(host: Host) -> PciFacts:
         # A device may vanish while it is read: then its files are absent, and so is the device.
         vendor = line(host, f"{folder}/vendor")
         if vendor != _VENDOR:
+            if isinstance(vendor, str) and not _WORD.fullmatch(vendor):
+                vendor = Unknown(f"{folder}/vendor holds no number")
             unread = vendor if isinstance(vendor, Unknown) and unread is None else unread
             continue
         device, pci_class = _hex(host, f"{folder}/device"), _hex(host, f"{folder}/class")
-        if len(device) != 4 or len(pci_class) < 4:
+        if not _WORD.fullmatch(f"0x{device}") or not _CLASS.fullmatch(pci_class):
             what = f"{folder}: a device of NVIDIA's whose kind could not be read"
             unread = Unknown(what) if unread is None else unread
             continue

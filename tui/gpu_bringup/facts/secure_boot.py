@@ -14,6 +14,7 @@ from gpu_bringup.model.facts import (
     SigningKey,
 )
 from gpu_bringup.model.unknown import Fact, Unknown
+from gpu_bringup.signing.enrolment import ASKED
 
 if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _EFIVARS = "/sys/firmware/efi/efivars"
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """EFI_GLOBAL_VARIABLE (UEFI specification 3.3)."""
+_DATABASE = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+"""EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI specification 32.6.1), whose dbx holds what is forbidden."""
 _SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
 """shim's vendor id (shim, README and lib/guid.c)."""
 _KEYS = (
@@ -147,6 +150,21 @@ def _mok(host: Host, variable: str, efi: Fact[bool]) -> Fact[tuple[Certificate, 
     return found
 
 
+def _revoked(host: Host, efi: Fact[bool]) -> Fact[tuple[Certificate, ...]]:
+    """Certificates of shim's MokListXRT and the firmware's dbx; the kernel takes neither's signatures."""
+    if efi is False:
+        return ()
+    found = host.certificates(f"{_EFIVARS}/MokListXRT-{_SHIM}")
+    if found is None:
+        found = host.certificates("/sys/firmware/efi/mok-variables/MokListXRT")
+    firmware = host.certificates(f"{_EFIVARS}/dbx-{_DATABASE}")
+    known = [item for item in (found, firmware) if isinstance(item, tuple)]
+    if not known:
+        unread = next((item for item in (found, firmware) if isinstance(item, Unknown)), None)
+        return unread if unread is not None else ()
+    return tuple(certificate for item in known for certificate in item)
+
+
 def _listed(
     certificate: Fact[Certificate | None], known: Fact[tuple[Certificate, ...]]
 ) -> Fact[bool]:
@@ -167,7 +185,9 @@ def _key(
     enrolled: Fact[tuple[Certificate, ...]],
     pending: Fact[tuple[Certificate, ...]],
 ) -> SigningKey:
-    key, public = host.exists(key_path), host.exists(certificate_path)
+    public = host.exists(certificate_path)
+    # A key on a token can't be looked at without its PIN: the certificate stands for the pair.
+    key = public if key_path.startswith("pkcs11:") else host.exists(key_path)
     exists: Fact[bool]
     if key is False or public is False:
         exists = False
@@ -188,6 +208,37 @@ def _key(
         _listed(certificate, enrolled),
         _listed(certificate, pending),
     )
+
+
+_CERTIFICATE = re.compile(r"\basymmetri\S*\s+(.+?: [0-9a-f]{8,}): X509\.")
+
+
+def parse_kernel_keys(text: str) -> tuple[str, ...]:
+    """Certificates of /proc/keys, "name: key id" each, without what isn't X.509 (proc_keys(5))."""
+    return tuple(match[1] for match in map(_CERTIFICATE.search, text.splitlines()) if match)
+
+
+def _kernel_keys(host: Host) -> Fact[tuple[str, ...]]:
+    path = "/proc/keys"
+    value = host.read_text(path, limit=1_000_000)
+    if not isinstance(value, str):
+        return value if isinstance(value, Unknown) else Unknown(f"{path} does not exist")
+    found = parse_kernel_keys(value)
+    # A user sees only the keys that he may view: none of them says nothing about the kernel's.
+    return found or Unknown(f"{path} shows no certificate to this user; root sees them")
+
+
+def _asked_in(host: Host) -> Fact[str | None]:
+    value = line(host, ASKED)
+    return value.strip() or None if isinstance(value, str) else value
+
+
+def _boot(host: Host) -> Fact[str]:
+    path = "/proc/sys/kernel/random/boot_id"
+    value = line(host, path)
+    if isinstance(value, str):
+        return value.strip()
+    return value if isinstance(value, Unknown) else Unknown(f"{path} does not exist")
 
 
 def _framework(host: Host) -> tuple[str, str]:
@@ -214,4 +265,8 @@ def observe(host: Host, log: LogFacts) -> SecureBootFacts:
         enrolled=enrolled,
         pending=pending,
         keys=tuple(keys),
+        revoked=_revoked(host, efi),
+        boot=_boot(host),
+        asked_in=_asked_in(host),
+        kernel_keys=_kernel_keys(host),
     )

@@ -90,11 +90,26 @@ def _dpkg_line(line: str) -> bool:
 
 def _status(text: str) -> str:
     if dpkg_damage.damage(text)[0]:
-        # Damaged: whole, so that the place stays where it is; only the NUL bytes are cut short.
-        return re.sub("\0{2,}", "\0", text)
+        return _damaged(text)
     every = stanzas(text)
     own = {item.name for item in every if MATTERS.search(item.name) or item.name == "dpkg"}
     return thinned(every, own, set(dpkg.unfinished(dpkg.parse_status(text))))
+
+
+_READ = re.compile(r"(?:Package|Status|Version): ")
+
+
+def _damaged(text: str) -> str:
+    """A damaged status file with the damage in its place: every line stays, what isn't read in it goes."""
+    place = dpkg_damage.damage(text)[0] - 1
+    lines = re.sub("\0{2,}", "\0", text).split("\n")
+    kept = []
+    for number, line in enumerate(lines):
+        if line and not _READ.match(line):
+            # Another field, of which nothing is told; the place itself keeps what shows the damage.
+            line = "\0" if "\0" in line else line[:12] if number == place else " ."
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def _apt(text: str) -> str:

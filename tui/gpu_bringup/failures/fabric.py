@@ -6,25 +6,26 @@ Source: ``profiles/failures/fabric-codes.toml``, which names what it was taken f
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from gpu_bringup.catalogue.entries import build
 from gpu_bringup.catalogue.reader import read_files
+from gpu_bringup.model.fabric_codes import SEVERITIES, LinkDown, LinkUnit, SwitchError
 from gpu_bringup.model.xid import ACTIONS
 from gpu_bringup.resources import data_folder
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
 FILE = "fabric-codes.toml"
-SEVERITIES = {
-    "noise": "nothing by itself",
-    "not-fatal": "not fatal",
-    "may-be-fatal": "fatal for the traffic of its port",
-    "fatal": "fatal for the whole fabric",
-}
 STATES = {
     "ignore": "nothing to do",
     "report": "no action now; field diagnostics if it comes back",
-    "packets-lost": "not fatal, packets were lost: reset the GPU if work fails",
-    "follow-154": ACTIONS["follow-154"],
+    "packets_lost": "not fatal, packets were lost: reset the GPU if work fails",
+    "follow_154": ACTIONS["follow-154"],
     "cables": "not fatal: look at the link's signal and its cables",
     "reset": "fatal: drain and reset the GPU",
 }
@@ -35,27 +36,46 @@ _NUMBERS = re.compile(r"\((0x[0-9a-fA-F]+)[ ,]+(0x[0-9a-fA-F]+)")
 _LINK_DOWN = ("NETIR_LINK_EVT", "NETIR_LINK_DOWN")
 
 
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """All of the file's tables."""
+
+    switch: tuple[SwitchError, ...]
+    units: tuple[LinkUnit, ...]
+    down: tuple[LinkDown, ...]
+
+
+def _table(kind: str, content: Mapping[str, Any], cls: type[T]) -> tuple[T, ...]:
+    return tuple(
+        build(cls, entry, f"profiles/failures/{FILE}", f"{kind} {number}")
+        for number, entry in enumerate(content.get(kind, ()), 1)
+    )
+
+
 @lru_cache(maxsize=1)
-def codes() -> dict[str, Any]:
-    """The file's tables by kind.
+def codes() -> Codes:
+    """What is known of the fabric's codes.
 
     Raises:
-        InputError: the file can't be read.
+        InputError: the file is wrong; names the place.
     """
     path = data_folder("profiles").joinpath("failures").joinpath(FILE)
     (_, content), *_ = read_files([(f"profiles/failures/{FILE}", path)])
-    return dict(content)
+    return Codes(
+        _table("sxid", content, SwitchError),
+        _table("nvlink_unit", content, LinkUnit),
+        _table("nvlink_down", content, LinkDown),
+    )
 
 
 def switch_words(number: int) -> str:
     """What an SXid means and what to do, in one line; says so where it isn't known."""
-    for entry in codes()["sxid"]:
-        if number in entry["numbers"]:
-            words = (
-                f"SXid {number} of an NVSwitch: {entry['meaning']}; {SEVERITIES[entry['severity']]}. "
-                f"{ACTIONS[entry['do']].capitalize()}"
-            )
-            return f"{words}. {entry['then']}" if entry.get("then") else words
+    for entry in codes().switch:
+        if number in entry.numbers:
+            words = f"SXid {number} of an NVSwitch: {entry.meaning}; {SEVERITIES[entry.severity]}"
+            if entry.do != "ignore":
+                words = f"{words}. What to do: {ACTIONS[entry.do]}"
+            return f"{words}. {entry.then}" if entry.then else words
     return f"SXid {number} of an NVSwitch is not in the fabric manager's guide as this release knows it"
 
 
@@ -71,24 +91,26 @@ def link_words(unit: str, rest: str) -> str:
         return ""
     info, status = int(numbers[1], 16), int(numbers[2], 16)
     if unit in _LINK_DOWN:
-        code = info >> 20 & 0x3F
-        for entry in codes()["link-down"]:
-            if code in entry["codes"]:
-                return f"Reason {code}: look at {entry['look']}; drain and reset the GPU"
-        return f"Reason {code} is not in NVIDIA's catalogue as this release knows it"
-    for entry in codes()["unit"]:
-        if unit in entry["names"]:
+        return _down_words(info >> 20 & 0x3F)
+    for entry in codes().units:
+        if unit in entry.names:
             return _status_words(entry, status)
-    return STATES["report"].capitalize() if status == _UNKNOWN_STATUS else ""
+    return f"Its numbers: {STATES['report']}" if status == _UNKNOWN_STATUS else ""
 
 
-def _status_words(entry: dict[str, Any], status: int) -> str:
+def _down_words(code: int) -> str:
+    for entry in codes().down:
+        if code in entry.codes:
+            return f"Reason {code}: drain and reset the GPU, and look at {entry.look}"
+    return f"Reason {code} is not in NVIDIA's catalogue as this release knows it"
+
+
+def _status_words(entry: LinkUnit, status: int) -> str:
     """What the worst of the status's bits asks for."""
     found = [
         state
         for state in STATES
-        if any(value == status or value and value & status for value in entry.get(state, ()))
+        if any(value == status or (value and value & status) for value in getattr(entry, state))
+        or (state == "report" and status & _UNKNOWN_STATUS)
     ]
-    if status & _UNKNOWN_STATUS:
-        found = sorted({*found, "report"}, key=list(STATES).index)
-    return STATES[found[-1]].capitalize() if found else ""
+    return f"Its numbers: {STATES[found[-1]]}" if found else ""

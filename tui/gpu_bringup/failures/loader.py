@@ -23,6 +23,7 @@ BASES = ("thread", "source-code", "reproduced", "documented")
 FAMILIES = ("debian", "ubuntu", "rhel", "fedora", "suse", "amazon")
 BACK = re.compile(r"\(\?P=(\w+)\)")
 """In ``then``: stands for what a named group of the lines before it has matched."""
+CERTAINTIES = ("confirmed", "unconfirmed")
 _REBOOT = ("no", "yes", "sometimes")
 
 
@@ -110,6 +111,7 @@ def _check(entry: Failure, name: str, place: str, *, patterns: bool) -> None:
         (entry.rung, RUNG_IDS, "rung"),
         (entry.basis, BASES, "basis"),
         (entry.reboot, _REBOOT, "reboot"),
+        (entry.certainty, CERTAINTIES, "certainty"),
     ):
         if value not in known:
             raise fail(f"{value!r} is none of {', '.join(known)}", name, f"{place}.{key}")

@@ -66,7 +66,7 @@ def describe(number: int) -> str:
     words = (
         f"Xid {number} {entry.name}: {entry.meaning}. {_WHOSE[entry.fault]}; {ACTIONS[entry.do]}"
     )
-    return f"{words}. {entry.then}" if entry.then else words
+    return f"{words}. {entry.then.rstrip('.')}" if entry.then else words
 
 
 _WHOSE = {

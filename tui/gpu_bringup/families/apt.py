@@ -93,9 +93,11 @@ class Apt:
         return apt_output.parse_simulation(status, output)
 
     def sizes_argv(self, packages: Sequence[str]) -> tuple[str, ...]:
-        """argv that prints the sizes and then says no for us.
+        """argv that prints the sizes and the addresses, and changes nothing.
 
-        ``apt-get -s`` prints no sizes; ``--assume-no`` without the lock does, and ends with status 1.
+        ``apt-get -s`` prints no sizes. ``--assume-no`` alone is not enough: apt asks nothing, and
+        installs, where the number of changes happens to be the number of names that it was given
+        (apt-private/private-install.cc, DoInstall). ``--print-uris`` ends before anything is done.
         """
         return (
             "apt-get",
@@ -104,6 +106,7 @@ class Apt:
             "-o",
             "APT::Color=0",
             "--assume-no",
+            "--print-uris",
             *_install_arguments(packages),
         )
 

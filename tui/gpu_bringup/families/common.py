@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpu_bringup.families.base import Change, PackageManager
+from gpu_bringup.families.base import Change, PackageManager, SigningScheme
 from gpu_bringup.model.plan import Command, Write
 from gpu_bringup.model.unknown import Unknown
 
@@ -168,9 +168,42 @@ def blacklist_change(
     return Change(writes=(Write(BLACKLIST_PATH, text),), commands=more, undo=undo)
 
 
+DKMS_KEY, DKMS_CERTIFICATE = "/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub"
+"""Where dkms 3 looks for its pair and makes it (dkms 3.0.10 and 3.2.2, prepare_mok)."""
+
+
+def own_pair(facts: Facts) -> SigningKey | None:
+    """The pair that dkms's configuration names instead of the usual one; None: none named."""
+    return next(
+        (k for k in facts.secure_boot.keys if k.kind == "dkms" and k.key_path != DKMS_KEY), None
+    )
+
+
+def dkms_scheme(facts: Facts, packages: tuple[str, ...]) -> SigningScheme:
+    """dkms signs: with the operator's own pair where its configuration names one, else with its own."""
+    own = own_pair(facts)
+    key = own.key_path if own is not None else DKMS_KEY
+    certificate = own.certificate_path if own is not None else DKMS_CERTIFICATE
+    return SigningScheme(
+        kind="dkms",
+        key_path=key,
+        certificate_path=certificate,
+        packages=packages,
+        make_key=(),
+        enrol=enrol(certificate),
+        revoke=REVOKE_ENROLMENT,
+    )
+
+
 def signing_kind(facts: Facts, usual: str) -> str:
-    """Kind of the key in use: an enrolled one first, then one that exists, then the usual one."""
+    """Kind of the key in use: one that dkms is told to take, then an enrolled one, one that exists,
+    the usual one.
+
+    Source of the first: dkms takes mok_signing_key before a distribution's key (3.2.2, prepare_mok).
+    """
     keys = facts.secure_boot.keys
+    if usual != "akmods" and own_pair(facts) is not None:
+        return "dkms"
 
     def first(condition: object) -> str:
         return next((key.kind for key in keys if _holds(key, condition)), "")

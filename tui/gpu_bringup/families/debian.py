@@ -199,16 +199,8 @@ class DebianFamily:
         if common.signing_kind(facts, "dkms") == "shim-signed":
             return shim_signed()
         if self.os.codename == _SIGNS_NOTHING:
-            return _by_sign_tool()
-        return SigningScheme(
-            kind="dkms",
-            key_path="/var/lib/dkms/mok.key",
-            certificate_path="/var/lib/dkms/mok.pub",
-            packages=("dkms", "openssl", "mokutil"),
-            make_key=(),
-            enrol=common.enrol("/var/lib/dkms/mok.pub"),
-            revoke=common.REVOKE_ENROLMENT,
-        )
+            return _by_sign_tool(facts)
+        return common.dkms_scheme(facts, ("dkms", "openssl", "mokutil"))
 
     def fabric_packages(
         self, kind: str, branch: str, version: str, source: str = ""
@@ -263,7 +255,7 @@ def sign_script() -> str:
     return data_folder("scripts").joinpath("dkms-sign.sh").read_text(encoding="utf-8")
 
 
-def _by_sign_tool() -> SigningScheme:
+def _by_sign_tool(facts: Facts) -> SigningScheme:
     """dkms 2.8.4: no key of its own, but it calls what ``sign_tool`` in its configuration names.
 
     Source: dkms 2.8.4-3 of Debian 11, /etc/dkms/framework.conf and run_sign_tool() in /usr/sbin/dkms;
@@ -272,19 +264,13 @@ def _by_sign_tool() -> SigningScheme:
     line = f'sign_tool="{SIGN_TOOL}"'
     own = f"\\,^{line}$,d"
     configuration = "/etc/dkms/framework.conf"
-    certificate = "/var/lib/dkms/mok.pub"
-    return SigningScheme(
-        kind="dkms",
-        key_path="/var/lib/dkms/mok.key",
-        certificate_path=certificate,
-        packages=("dkms", "openssl", "mokutil"),
+    return replace(
+        common.dkms_scheme(facts, ("dkms", "openssl", "mokutil")),
         make_key=(
             Command(("sh", SIGN_TOOL, "--make-key")),
             # What is appended last counts, and is appended once.
             Command(("sed", "-i", "-e", f"$a {line}", "-e", own, configuration)),
         ),
-        enrol=common.enrol(certificate),
-        revoke=common.REVOKE_ENROLMENT,
         writes=(Write(SIGN_TOOL, sign_script(), 0o755),),
         undo=(Command(("sed", "-i", "-e", own, configuration)),),
     )

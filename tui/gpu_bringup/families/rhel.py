@@ -324,15 +324,7 @@ class RhelFamily:
                 enrol=common.enrol(certificate),
                 revoke=common.REVOKE_ENROLMENT,
             )
-        return SigningScheme(
-            kind="dkms",
-            key_path="/var/lib/dkms/mok.key",
-            certificate_path="/var/lib/dkms/mok.pub",
-            packages=("dkms", "openssl", "mokutil"),
-            make_key=(),
-            enrol=common.enrol("/var/lib/dkms/mok.pub"),
-            revoke=common.REVOKE_ENROLMENT,
-        )
+        return common.dkms_scheme(facts, ("dkms", "openssl", "mokutil"))
 
     def fabric_packages(
         self, kind: str, branch: str, version: str, source: str = ""

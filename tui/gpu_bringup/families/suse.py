@@ -175,15 +175,7 @@ class SuseFamily:
 
     def signing(self, facts: Facts) -> SigningScheme:
         """SUSE signs its KMPs itself; modules that dkms built are signed with dkms's key."""
-        return SigningScheme(
-            kind="dkms",
-            key_path="/var/lib/dkms/mok.key",
-            certificate_path="/var/lib/dkms/mok.pub",
-            packages=("openssl", "mokutil"),
-            make_key=(),
-            enrol=common.enrol("/var/lib/dkms/mok.pub"),
-            revoke=common.REVOKE_ENROLMENT,
-        )
+        return common.dkms_scheme(facts, ("openssl", "mokutil"))
 
     def fabric_packages(
         self, kind: str, branch: str, version: str, source: str = ""

@@ -26,6 +26,8 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG
 """Errors that say: there is no such thing here."""
 
 _CHUNK = 1 << 18
+_HALF = ".gpu-bringup~"
+"""How the name of a file ends that isn't in its place yet."""
 _PREVIOUS_LIMIT = 64 << 20
 
 
@@ -209,10 +211,21 @@ def replace_file(path: str, content: str, mode: int) -> str | None:
         os.close(folder)
 
 
+def _sweep(folder: int, name: str) -> None:
+    """Remove what a process that was killed in the middle of ``_replace_in`` left of this file."""
+    for entry in os.listdir(folder):
+        if entry.startswith(f".{name}.") and entry.endswith(_HALF):
+            writer = entry[len(name) + 2 :].partition(".")[0]
+            if writer.isdigit() and not Path(f"/proc/{writer}").exists():
+                with contextlib.suppress(OSError):
+                    os.unlink(entry, dir_fd=folder)
+
+
 def _replace_in(folder: int, name: str, path: str, content: str, mode: int) -> str | None:
     previous, status = _previous(folder, name, path)
     # The name has a dot first and no known ending: apt, modprobe and cron read no such file.
-    temporary = f".{name}.{os.getpid()}.{threading.get_ident()}.gpu-bringup~"
+    _sweep(folder, name)
+    temporary = f".{name}.{os.getpid()}.{threading.get_ident()}{_HALF}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
     try:

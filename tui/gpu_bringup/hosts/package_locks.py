@@ -66,7 +66,7 @@ def holder(program: str) -> Holder | None:
                 return _about(pid, path)
     elif name == "zypper":
         with contextlib.suppress(OSError, ValueError):
-            pid = int(Path(_ZYPPER).read_text("ascii").strip())
+            pid = int(Path(_ZYPPER).read_text("utf-8").strip())
             if Path(f"/proc/{pid}").exists():
                 return _about(pid, _ZYPPER)
     return None
@@ -105,7 +105,7 @@ def started_at(pid: int) -> str:
     ticks = int(_fields(pid)[19])
     boot = next(
         int(line.split()[1])
-        for line in Path("/proc/stat").read_text("ascii").splitlines()
+        for line in Path("/proc/stat").read_text("utf-8").splitlines()
         if line.startswith("btime ")
     )
     begun = boot + ticks / os.sysconf("SC_CLK_TCK")

@@ -360,7 +360,7 @@ class RecordingHost:
         text = self._files[path]
         if path == USER_FILE:
             text = without_full_names(text)
-        elif path == _PACKAGE_DATABASE:
+        elif path == _PACKAGE_DATABASE and self._thin is None:
             text = without_people(text)
         clean = redactor.text(text)
         if path in HOST_FILES and clean == text:

@@ -63,11 +63,5 @@ def same_version(ctx: Context, files: tuple[ModuleFile, ...]) -> list[Cause]:
     if any(upstream_version(p.version) != files[0].version for p in builders):
         return []
     named = ev("package database", f"{listed(p.name for p in builders)} {builders[0].version}")
-    return [
-        cause(
-            "dkms-version-check-noop",
-            0.88,
-            ev(files[0].path, f"{files[0].version}, {files[0].flavour.value}"),
-            named,
-        )
-    ]
+    told = ev(files[0].path, f"{files[0].version}, {files[0].flavour.value}")
+    return [cause("dkms-version-check-noop", 0.88, told, named)]

@@ -96,6 +96,7 @@ INDEPENDENT = {
     "proprietary-module-on-open-only-gpu": (NO_GPU, "platform"),
     "open-module-on-pre-turing": (NO_GPU, "platform"),
     "module-blacklisted": (NO_GPU, "platform"),
+    "package-database-damaged": (),
     "libcuda-stub": (NO_GPU,),
     "duplicate-userspace-versions": (NO_GPU,),
 }

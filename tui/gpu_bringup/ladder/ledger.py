@@ -156,6 +156,9 @@ class Ledger:
         return "agrees" if self.reference and not self.unknown else "unknown"
 
 
+_INSIDE = Component("initramfs", "module in initramfs", "", None, "", "", True)
+
+
 def differs(item: Component, reference: str) -> bool:
     """Is this a component of the driver with a known version other than the reference's?"""
     return (
@@ -217,8 +220,8 @@ def _drivers(ctx: Context, loaded: Fact[str | None]) -> list[Component]:
         matters = image.kernel in _mattering(ctx)
         if isinstance(image.modules, Unknown) and matters:
             found.append(
-                Component("initramfs", "module in initramfs", image.kernel, image.modules, image.path, "", True)
-            )  # fmt: skip
+                replace(_INSIDE, kernel=image.kernel, version=image.modules, file=image.path)
+            )
         if inside is not None:
             found.append(
                 Component(

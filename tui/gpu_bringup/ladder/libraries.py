@@ -150,6 +150,9 @@ def check(ctx: Context) -> RungResult:
             causes.append(
                 cause("libcuda-stub", 0.93, ev(items[0].path, "a stub, for linking only"))
             )
+        if not real and soname in told_by:
+            notes.append(ev(told_by[soname][1], f"{told_by[soname][0]}: found by what asked it"))
+            continue
         if not real:
             words.append(f"no {soname}")
             elsewhere = ctx.facts.libraries.unlisted

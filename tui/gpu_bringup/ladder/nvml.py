@@ -89,6 +89,9 @@ def _describe(gpu: NvmlGpu) -> Evidence:
 
 def _unseen(ctx: Context, nvml: NvmlFacts) -> tuple[str, ...]:
     seen = {short_bus(gpu.bus_id) for gpu in nvml.gpus}
+    if any(not gpu.bus_id for gpu in nvml.gpus) and len(nvml.gpus) >= len(gpus(ctx)):
+        # It didn't say which they are.
+        return ()
     return tuple(d.bus_id for d in gpus(ctx) if short_bus(d.bus_id) not in seen)
 
 

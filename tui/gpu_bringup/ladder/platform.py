@@ -108,8 +108,9 @@ def check(ctx: Context) -> RungResult:
     platform = facts.platform
     works = bool(loaded_version(facts))
     causes = _space(ctx)
-    if not isinstance(facts.os, Unknown) and facts.os.arch not in ARCHITECTURES:
-        causes.append(cause("arch-not-supported", 0.9, ev("uname -m", facts.os.arch)))
+    arch = "" if isinstance(facts.os, Unknown) else facts.os.arch
+    if arch and arch not in ARCHITECTURES:
+        causes.append(cause("arch-not-supported", 0.9, ev("uname -m", arch)))
     if installing(ctx) and platform.clock_plausible is False:
         causes.append(cause("clock-wrong", 0.95, ev("clock", "before this program was made")))
     if not prepare_only(ctx) and not works:

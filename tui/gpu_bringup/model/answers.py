@@ -40,5 +40,9 @@ class Answers:
     """Folder with packages for the local (air-gapped) source."""
     local_files: tuple[str, ...] | None = None
     """Names of the files in that folder; None: not looked."""
+    signing_key: str = ""
+    """Path or pkcs11: URI of the operator's own signing key; empty: the host's."""
+    signing_certificate: str = ""
+    """Path of its certificate (DER)."""
     cuda: str = ""
     """A CUDA version ("12.4") that programs on this host need; empty: none named."""

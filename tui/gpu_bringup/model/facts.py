@@ -196,6 +196,14 @@ class SecureBootFacts:
     enrolled: Fact[tuple[Certificate, ...]] = _NOT_LOOKED
     pending: Fact[tuple[Certificate, ...]] = _NOT_LOOKED
     keys: tuple[SigningKey, ...] = ()
+    revoked: Fact[tuple[Certificate, ...]] = _NOT_LOOKED
+    """Keys that shim's MokListX or the firmware's dbx forbids."""
+    boot: Fact[str] = _NOT_LOOKED
+    """The kernel's id of this boot."""
+    asked_in: Fact[str | None] = _NOT_LOOKED
+    """Id of the boot in which enrolment was last asked for; None: never, as far as is known here."""
+    kernel_keys: Fact[tuple[str, ...]] = _NOT_LOOKED
+    """Certificates in the kernel's keyrings: "name: key id" as /proc/keys describes them."""
 
     @property
     def enforced(self) -> Fact[bool]:

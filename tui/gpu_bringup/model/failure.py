@@ -56,6 +56,9 @@ class Mend:
     stops_workloads: bool = False
     risk: str = ""
     undo: tuple[tuple[str, ...], ...] = ()
+    where: tuple[str, ...] = ()
+    """``name=value`` of groups in the text, which all must hold for the step to fit ("action=2");
+    an empty value: the text doesn't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,6 @@ class Failure:
     sources: tuple[str, ...] = ()
     """Addresses of what was read."""
     note: str = ""
+    certainty: str = "confirmed"
+    """"confirmed" (by a public source or a reproduction), "unconfirmed" (working knowledge; people are
+    told so)."""

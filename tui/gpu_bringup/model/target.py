@@ -87,6 +87,9 @@ class Target:
     """The kernel isn't the running one (image, chroot): what runs is seen at its first boot."""
     source_kind: str = "distribution"
     local_packages: str = ""
+    signing_key: str = ""
+    """The operator's own signing key (path or pkcs11: URI); empty: the host's scheme."""
+    signing_certificate: str = ""
     instead: str = ""
     """Why this driver takes the place of the installed one, in a sentence; empty: it doesn't."""
 
@@ -108,6 +111,8 @@ class Target:
             prepare_only=prepare_only,
             source_kind=self.source_kind,
             local_packages=self.local_packages,
+            signing_key=self.signing_key,
+            signing_certificate=self.signing_certificate,
         )
 
     @property

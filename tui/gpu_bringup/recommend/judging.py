@@ -313,4 +313,6 @@ def target_of(subject: Subject, candidate: Candidate, prepare_only: bool) -> Tar
         prepare_only=prepare_only,
         source_kind=candidate.source_kind,
         local_packages=subject.answers.local_packages,
+        signing_key=subject.answers.signing_key,
+        signing_certificate=subject.answers.signing_certificate,
     )

@@ -94,6 +94,17 @@ def _shell(commands: Iterable[Command]) -> str:
     return "#!/bin/sh\nset -e\n" + "".join(f"{line}\n" for line in lines)
 
 
+def _again(pin: Change) -> str:
+    """What makes the old kernel the default once more, with the files that it needs."""
+    lines = [
+        f"mkdir -p {shlex.quote(write.path.rpartition('/')[0])}\n"
+        f"printf %s {shlex.quote(write.content)} >{shlex.quote(write.path)}\n"
+        for write in pin.writes
+    ]
+    head, _, rest = _shell(pin.commands).partition("set -e\n")
+    return f"{head}set -e\n{''.join(lines)}{rest}"
+
+
 def _pinned(ctx: Context, new: str, old: str) -> tuple[Change, str, str]:
     """(old becomes the default, text that makes new the default afterwards, why it can't be)."""
     facts, family = ctx.facts, ctx.family.id if ctx.family is not None else ""
@@ -130,7 +141,7 @@ def trial(ctx: Context, release: str, wish: Wish, *, undo: bool = False) -> Tria
         return Trial(why_not=f"{release} runs already: there is nothing to try")
     if facts.kernels.boot_loader is BootLoader.NONE:
         return Trial(why_not="there is no boot loader here that starts a kernel once")
-    change, permanent, back, risk = Change(), "", "", ""
+    change, files, risk = Change(), {}, ""
     if release != running:
         pin, permanent, why_not = _pinned(ctx, release, running)
         family = ctx.family.id if ctx.family is not None else ""
@@ -142,8 +153,11 @@ def trial(ctx: Context, release: str, wish: Wish, *, undo: bool = False) -> Tria
             commands=(*pin.commands, *once.change.commands),
             undo=(*once.change.undo, *pin.undo),
         )
-        back, risk = _shell(once.change.undo), once.risk
-    step = _step(ctx, release, running, wish, change, permanent, back, undo)
+        files = {"permanent": permanent, "back": _shell(once.change.undo)}
+        if undo:
+            files["pin"] = _again(pin)
+        risk = once.risk
+    step = _step(ctx, release, running, wish, change, files, undo)
     reboot = reboot_step(
         "kernel",
         f"{release} is started by it, once.",
@@ -191,8 +205,7 @@ def _step(
     running: str,
     wish: Wish,
     change: Change,
-    permanent: str,
-    back: str,
+    files: dict[str, str],
     undo: bool,
 ) -> Step:
     seconds = wish.minutes * 60
@@ -210,10 +223,7 @@ def _step(
     if wish.checks:
         lines = "".join(f"{check}\n" for check in wish.checks)
         writes.append(Write(f"{FOLDER}/checks", lines, 0o600))
-    if permanent:
-        writes.append(Write(f"{FOLDER}/permanent", permanent, 0o700))
-    if back:
-        writes.append(Write(f"{FOLDER}/back", back, 0o700))
+    writes += [Write(f"{FOLDER}/{name}", content, 0o700) for name, content in files.items()]
     if wish.watchdog:
         writes.append(Write(WATCHDOG_PATH, _WATCHDOG))
     # What an earlier trial left must not be taken for this one's.

@@ -169,7 +169,8 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
             not_here.append((_BOOT, _no_other(now)))
             refused += [(BOOT_ONCE, _each_other(now)), (BOOT_DEFAULT, _each_other(now))]
         for once in (True, False) if others else ():
-            way, reason = _boot_way(now, others[0], once, in_use)
+            tried = [_boot_way(now, release, once, in_use) for release in others]
+            way, reason = next((pair for pair in tried if pair[0] is not None), tried[0])
             if way is not None:
                 found.append(way)
             else:

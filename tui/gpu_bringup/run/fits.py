@@ -35,7 +35,7 @@ def host_mark(path: Path = Path("/etc/machine-id")) -> str:
     Empty where there is no such id (a fresh container): then nothing can be told.
     """
     try:
-        text = path.read_text("ascii").strip()
+        text = path.read_text("utf-8").strip()
     except (OSError, ValueError):
         return ""
     if len(text) != 32:

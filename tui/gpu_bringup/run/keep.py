@@ -67,10 +67,11 @@ def keep(host: Host, path: str, folder: Path, step: str = "") -> tuple[str, int]
         raise HostError(f"{path!r} can't be kept for undo: its name has a line break in it")
     try:
         if host.kind == "local":
-            if not Path(path).exists():
+            content = _content(path)
+            if content is None:
                 _note(folder, step, 0, "0:0", "-", path)
                 return "", 0
-            content, mode = Path(path).read_bytes(), _mode(Path(path))
+            mode = _mode(Path(path))
         else:
             text = host.read_text(path)
             if text is None:
@@ -89,6 +90,29 @@ def keep(host: Host, path: str, folder: Path, step: str = "") -> tuple[str, int]
             meaning="So it was not replaced.",
             hint="df -h shows whether a disk is full.",
         ) from error
+
+
+def _content(path: str) -> bytes | None:
+    """What a regular file holds; None: there is nothing of that name.
+
+    Raises:
+        HostError: it is something else, whose reading could block or which leads elsewhere.
+        OSError: it can't be read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        status = Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no regular file"
+        raise HostError(
+            f"{path} is {kind}, so it is not replaced",
+            meaning="Nothing was changed.",
+            hint="Look what it is and who put it there; move it away if it isn't wanted.",
+        )
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        return file.read()
 
 
 def _note(folder: Path, step: str, mode: int, owner: str, copy: str, path: str) -> None:

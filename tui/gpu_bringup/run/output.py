@@ -56,7 +56,7 @@ def transient_error(lines: Iterable[str]) -> str:
 
 # dpkg (lib/dpkg/dbmodify.c, lockdb.c); apt (apt-pkg/deb/debsystem.cc); zypper (ZYPP_LOCKED).
 _LOCKED = re.compile(
-    r"(?:frontend lock|lock|database) (?:was|is) locked by another process"
+    r"lock was locked by .*process"
     r"|Could not get lock /\S+|Unable to acquire the dpkg frontend lock"
     r"|System management is locked by the application"
 )

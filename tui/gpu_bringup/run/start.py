@@ -248,27 +248,28 @@ def _through_sudo(request: str, ask: Ask | None) -> Follower:
             columns=4096,
         )
         lines: list[str] = []
-        status = 0
+        status, given_up, asked = 0, False, False
         for event in session:
             if isinstance(event, Lines):
                 lines += event.lines
             elif isinstance(event, Exited):
                 status = event.status
             elif isinstance(event, Prompt):
-                answer = ask(event.text) if ask else None
+                # Asked again: sudo's last word says why ("Sorry, try again.").
+                why = f"{lines[-1].strip()}\n" if asked and lines else ""
+                asked = True
+                answer = ask(why + event.text) if ask else None
                 if answer is None:
+                    given_up = True
                     session.interrupt()
                 else:
                     session.send(answer)
     for line in lines:
         if line.startswith(launch.MARK):
             return _launched(json.loads(line[len(launch.MARK) :]))
-    raise RefusedError(
-        "This needs root, and sudo didn't give it: "
-        + (lines[-1].strip() if lines else f"exit status {status}"),
-        meaning="Nothing was changed.",
-        hint="Start it with sudo, or as root.",
-    )
+    from gpu_bringup.run.sudo_words import refusal
+
+    raise refusal(lines, status, given_up=given_up)
 
 
 def _launched(reply: dict[str, Any]) -> Follower:

@@ -78,7 +78,8 @@ def package_names(plan: Plan) -> tuple[str, ...]:
             if changes_packages(command):
                 first = 4 if _name(command) == "sh" else 1
                 names = (word.partition("=")[0] for word in command.argv[first:])
-                words.update(dict.fromkeys(name for name in names if name[:1].isalnum()))
+                # Options' values ("Dpkg::Use-Pty") are no names.
+                words.update(dict.fromkeys(n for n in names if n[:1].isalnum() and "::" not in n))
     return tuple(sorted(set(words) - _CHANGES))
 
 
@@ -146,11 +147,22 @@ def own_undo(step: Step, *, kept: bool) -> tuple[Command, ...]:
     """The undo commands of a step that are its own.
 
     Args:
-        kept: the packages come back from the store, and initramfs images are rebuilt in the end.
+        kept: packages, marks and holds come back from the store (which also knows what was held
+            before), and initramfs images are rebuilt in the end.
     """
     if not kept:
         return step.undo
-    return tuple(c for c in step.undo if not changes_packages(c) and _name(c) not in _REBUILDERS)
+    return tuple(
+        c
+        for c in step.undo
+        if not changes_packages(c) and not _marks(c) and _name(c) not in _REBUILDERS
+    )
+
+
+def _marks(command: Command) -> bool:
+    """Does it only set or take marks, holds or locks of packages?"""
+    words = {"versionlock", "addlock", "removelock"}
+    return _name(command) == "apt-mark" or bool(_manager(command) and words & set(command.argv))
 
 
 def rebuilds(steps: Iterable[Step]) -> tuple[Command, ...]:

@@ -18,7 +18,7 @@ from gpu_bringup.errors import BringupError, ExitCode, RunLockedError
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.hosts.pty import PtySession
 from gpu_bringup.model.plan import Command
-from gpu_bringup.run import history, launch, lock, login_note, store, trusted
+from gpu_bringup.run import boot_unit, history, launch, lock, login_note, store, trusted
 from gpu_bringup.run.control import ControlServer
 from gpu_bringup.run.journal import Journal, now
 from gpu_bringup.run.runner import Runner
@@ -60,6 +60,8 @@ def work(folder: Path) -> int:
                 _heed_signals(runner)
                 try:
                     state = runner.run()
+                    if state != "reboot":
+                        boot_unit.forget(host)
                 finally:
                     server.close()
                     store.note_end(LocalHost(), folder)

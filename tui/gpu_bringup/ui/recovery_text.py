@@ -52,7 +52,10 @@ def cause_text(report: LadderReport) -> Content:
     if count:
         rows.append(
             Content.styled(
-                tr("  {count} layers above don't hold because of it.").format(count=count), MUTED
+                tr("  1 layer above doesn't hold because of it.")
+                if count == 1
+                else tr("  {count} layers above don't hold because of it.").format(count=count),
+                MUTED,
             )
         )
     return lines(rows)

@@ -111,12 +111,12 @@ def ways(
     leave = Way("leave", tr("leave it for now"), tr("and look at the server; nothing is changed"))
     log = (Way("log", tr("look at the log"), tr("of its last command")),) if model.log else ()
     if state == "running":
-        how = (
-            tr("read-only: {name} answers it; t takes over there").format(name=seated(watched_by))
-            if watched_by is not None
-            else tr("nobody looks at it now: you answer its questions")
-        )
-        return (Way("attach", tr("show it"), how), *log, leave)
+        if watched_by is None:
+            show = Way("attach", tr("show it"), tr("nobody answers it now: you do"))
+        else:
+            label = tr("show it, read-only: {name} answers it").format(name=seated(watched_by))
+            show = Way("attach", label, tr("t takes it over there"))
+        return (show, *log, leave)
     undo = Way("undo", tr("take it back"), tr("you see the steps before anything is done"))
     if state == "reboot" and not rebooted:
         return (leave, *log, undo)

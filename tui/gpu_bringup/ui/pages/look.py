@@ -48,10 +48,10 @@ class LookPage(Page):
             Binding(f"{number}", f"point({number})", "To a way", show=False)
             for number in range(1, 10)
         ),
-        Binding("i", "about", "About"),
-        Binding("l", "ladder", "Ladder"),
         Binding("d", "decide", "Decide"),
         Binding("s", "next_boot", "Next boot"),
+        Binding("l", "ladder", "Ladder"),
+        Binding("i", "about", "About"),
         Binding("r", "look_again", "Look again"),
     ]
 
@@ -337,8 +337,6 @@ class LookPage(Page):
 
     async def _show_ways(self) -> None:
         """Put the numbered ways on the page, or take them off."""
-        from gpu_bringup.ui.recovery_text import way_about
-
         recovery = self.wizard.recovery
         box = self.query_one("#ways", Vertical)
         await box.remove_children()
@@ -352,7 +350,7 @@ class LookPage(Page):
                 before = door.reminded(situation.report)
                 told = f"{told}. {before.words}" if before is not None else told
             brief = self.app.size.height < 30 and len(recovery.ways) > 4
-            ways = [choose.Way(way.id, way.title, way_about(way)) for way in recovery.ways]
+            ways = [choose.Way(way.id, way.title, self._price(way)) for way in recovery.ways]
             title = Static(told, classes="ways-title")
             await box.mount(title, Ways(ways, width=self.app.size.width, brief=brief))
         if self.wizard.current == self.STEP:
@@ -360,6 +358,15 @@ class LookPage(Page):
             self.first_focus()
         self._show()
         self.screen.refresh_bindings()
+
+    @staticmethod
+    def _price(way: Way) -> str:
+        """What a way costs; where no step of this program mends it, what is to be done instead."""
+        from gpu_bringup.ui.recovery_text import way_about
+
+        if way.plan.empty and way.plan.blocked:
+            return tr("No step of gpu-bringup mends it: {why}").format(why=way.plan.blocked[0])
+        return way_about(way)
 
     def _show_host(self) -> None:
         if self.wizard.facts is not None:

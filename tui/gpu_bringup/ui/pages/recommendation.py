@@ -21,7 +21,7 @@ from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
-from gpu_bringup.ui.words import paragraphs
+from gpu_bringup.ui.words import hanging, paragraphs
 
 
 class RecommendationPage(Page):
@@ -135,7 +135,8 @@ class RecommendationPage(Page):
             return
         recommendation = situation.recommendation
         self.wizard.stale.discard(self.STEP)
-        self.query_one("#target", Static).update(target_card(recommendation))
+        width = self.content_size.width or self.app.size.width
+        self.query_one("#target", Static).update(hanging(target_card(recommendation), width))
         reasons = self.query_one("#reasons", ItemList)
         reasons.show(reason_items(recommendation, self.wizard.catalogue))
         self.show_why(reasons)

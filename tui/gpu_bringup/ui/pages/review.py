@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -23,7 +24,7 @@ from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
-from gpu_bringup.ui.words import WARN, lines, paragraphs, section
+from gpu_bringup.ui.words import WARN, hanging, lines, paragraphs, section
 
 _ENDINGS = {"shell": "sh", "markdown": "md", "ansible": "yml", "json": "json"}
 
@@ -65,6 +66,10 @@ class ReviewPage(Page):
     def enter(self) -> None:
         self.wizard.stale.discard(self.STEP)
         self._show()
+
+    def on_resize(self) -> None:
+        if self._commands:
+            self._show()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         plan = self.wizard.plan
@@ -108,7 +113,12 @@ class ReviewPage(Page):
         plan = self.wizard.plan
         items = self.query_one("#plan", ItemList)
         self.query_one("#plan-head", Static).update(self._head(plan))
-        items.show(plan_items(plan, self._commands) if plan is not None else [])
+        rows = plan_items(plan, self._commands) if plan is not None else []
+        if self._commands:
+            # A command that goes on in the next row shows by its indent that it does.
+            width = self.content_size.width - items.styles.scrollbar_size_vertical - 1
+            rows = [replace(row, line=hanging(row.line, width)) for row in rows]
+        items.show(rows)
         self.show_why(items)
         self.screen.refresh_bindings()
 

@@ -121,4 +121,7 @@ class VerifyPage(Page):
         self.query_one("#end", Static).update(end_text(self.wizard, after))
         items = self.query_one("#verified", ItemList)
         items.show([*gpu_items(after.facts, self.wizard.catalogue), *ladder_items(after.report)])
+        root = after.report.root_cause
+        if root is not None:
+            items.go_to(root.id)
         self.show_why(items)

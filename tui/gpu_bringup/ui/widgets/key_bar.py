@@ -9,7 +9,9 @@ from textual.widgets import Static
 from gpu_bringup.i18n import tr
 from gpu_bringup.ui.keys import Hint, hints
 
-_FIRST = ("next", "back", "apply", "confirm")
+_FIRST = ("next", "back", "apply", "confirm", "take_over", "answer", "stop")
+_LATE = ("top", "toggle_wrap", "search_again")
+"""What is left out first where there is no room."""
 _LAST = ("help", "leave")
 
 
@@ -37,13 +39,12 @@ class KeyBar(Static):
     def _ordered(self) -> list[Hint]:
         found = {hint.action: hint for hint in reversed(hints(self.screen)) if hint.in_bar}
         found = dict(reversed(found.items()))
-        first = [found[action] for action in _FIRST if action in found]
-        last = [found[action] for action in _LAST if action in found]
-        return [
-            *first,
-            *(hint for action, hint in found.items() if action not in (*_FIRST, *_LAST)),
-            *last,
-        ]
+        middle = [found[a] for a in found if a not in (*_FIRST, *_LATE, *_LAST)]
+        first, late, last = (
+            [found[action] for action in group if action in found]
+            for group in (_FIRST, _LATE, _LAST)
+        )
+        return [*first, *middle, *late, *last]
 
     def show(self) -> None:
         if not self.is_mounted or not self.screen.is_current:

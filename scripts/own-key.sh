@@ -1,0 +1,144 @@
+#!/bin/sh
+# Try the operator's own signing key on a scratch file, before anything rests on it.
+#
+#   own-key.sh --look KEY CERTIFICATE
+#   own-key.sh KERNEL KEY CERTIFICATE [CONFIGURATION]
+#
+# KERNEL       kernel release whose headers hold sign-file
+# KEY          private key (PEM, unencrypted), or a pkcs11: URI
+# CERTIFICATE  its X.509 certificate in DER, as mokutil takes it
+#
+# CONFIGURATION  file of dkms's that is to name the pair once the key has signed
+#
+# --look only looks at the two files, and signs nothing. Without CONFIGURATION nothing is changed. Exit
+# status: 0 the key signs, 1 it doesn't, 2 bad usage. No secret is printed.
+set -eu
+umask 077
+say() { printf 'own-key: %s\n' "$*" >&2; }
+fail() {
+    say "$1"
+    [ $# -lt 2 ] || say "$2"
+    exit 1
+}
+{ [ $# -eq 3 ] || [ $# -eq 4 ]; } && { [ "$1" != --look ] || [ $# -eq 3 ]; } || {
+    echo 'usage: own-key.sh --look KEY CERTIFICATE | KERNEL KEY CERTIFICATE [CONFIGURATION]' >&2
+    exit 2
+}
+kernel=$1 key=$2 certificate=$3
+
+# closed FILE WHAT: nobody but its owner may read it. A group of the system's own (akmods) may.
+closed() {
+    case $(stat -L -c '%a %G' "$1") in
+    *00' '* | '0 '*) ;;
+    *40' root' | *40' akmods') ;;
+    *) fail "$2 $1 can be read by others than its owner" "Close it first: chmod 0600 $1" ;;
+    esac
+}
+
+look() {
+    # dkms runs its configuration as a script of the shell, as root.
+    case $key$certificate in
+    *[!A-Za-z0-9._/:\;=%@+,?\&~-]*) fail 'the names hold a character that a configuration of dkms must not hold' \
+        'Give the files plain names: letters, digits, and . _ - /' ;;
+    esac
+    [ -f "$certificate" ] && [ -r "$certificate" ] || fail "the certificate $certificate can't be read"
+    [ "$(od -An -tx1 -N1 "$certificate" | tr -d ' ')" = 30 ] ||
+        fail "$certificate is no certificate in DER, the form that mokutil takes" \
+            "Change its form: openssl x509 -in $certificate -outform DER -out CERT.der"
+    case $key in
+    pkcs11:*) look_at_uri ;;
+    *) look_at_file ;;
+    esac
+    if ! command -v openssl >/dev/null; then
+        [ "$kernel" = --look ] || fail 'openssl is missing' 'Install the package openssl.'
+        return 0
+    fi
+    openssl x509 -inform DER -in "$certificate" -noout 2>/dev/null ||
+        fail "$certificate is no certificate in DER, the form that mokutil takes"
+    openssl x509 -inform DER -in "$certificate" -noout -checkend 0 >/dev/null 2>&1 ||
+        say "note: the certificate has expired; kernels take its signatures all the same"
+    case $key in pkcs11:*) return 0 ;; esac
+    [ "$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null)" = \
+        "$(openssl x509 -inform DER -in "$certificate" -noout -pubkey 2>/dev/null)" ] ||
+        fail "the key $key and the certificate $certificate are no pair"
+}
+
+look_at_uri() {
+    case $key in
+    *pin-value*) fail 'the URI holds the PIN itself, which every user could read in a process list' \
+        'Keep it in a file of root alone (mode 0600) and say pin-source=file:/path instead.' ;;
+    *pin-source=*) ;;
+    *) return 0 ;;
+    esac
+    pin=${key#*pin-source=}
+    pin=${pin%%[;?&]*}
+    pin=${pin#file:}
+    pin=${pin#//}
+    case $pin in
+    /*) ;;
+    *) fail 'pin-source names no file with its whole path' 'Say pin-source=file:/path.' ;;
+    esac
+    case $pin in *%*) return 0 ;; esac
+    [ -f "$pin" ] && [ -r "$pin" ] || fail "the file of the PIN, $pin, can't be read"
+    closed "$pin" 'the PIN in'
+}
+
+look_at_file() {
+    [ -f "$key" ] && [ -r "$key" ] || fail "the key $key can't be read"
+    closed "$key" 'the key'
+    ! grep -q 'ENCRYPTED' "$key" ||
+        fail "the key $key asks for a passphrase" \
+            'Modules are signed after every kernel upgrade with nobody there to type it: give an unencrypted copy with mode 0600, or a token.'
+    grep -q 'BEGIN .*PRIVATE KEY' "$key" || fail "$key is no private key in PEM" \
+        "Change its form: openssl pkey -in $key -out KEY.pem"
+}
+
+look
+[ "$kernel" != --look ] || exit 0
+
+build=${GPU_BRINGUP_MODULES:-/lib/modules}/$kernel/build
+sign=$build/scripts/sign-file
+[ -x "$sign" ] || fail "$sign is not there" 'The headers of this kernel bring it: install them first.'
+hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$build/.config" "/boot/config-$kernel" 2>/dev/null | head -n 1)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+echo 'gpu-bringup tries a key' >"$scratch/file"
+cp "$scratch/file" "$scratch/plain"
+# Without a terminal and without a PIN in the environment: as it will be after a kernel upgrade.
+if ! env -u KBUILD_SIGN_PIN timeout 60 setsid -w "$sign" "${hash:-sha256}" "$key" "$certificate" "$scratch/file" \
+    >"$scratch/said" 2>&1 </dev/null; then
+    sed 's/^/own-key: sign-file: /' "$scratch/said" >&2
+    case $key in pkcs11:*) ;; *) fail 'sign-file could not sign with this key' ;; esac
+    if grep -aq 'OSSL_PROVIDER' "$sign"; then
+        provider=$(openssl version -m 2>/dev/null | sed -n 's/^MODULESDIR: "\(.*\)"$/\1/p')/pkcs11.so
+        [ -e "$provider" ] || fail \
+            "the sign-file of $kernel reaches tokens through OpenSSL's provider pkcs11, and there is none here ($provider)" \
+            'Debian 13 and later: install pkcs11-provider. Debian 12 has no package of it: give a key in a file, or take Debian 13.'
+    fi
+    if grep -aq 'ENGINE_by_id' "$sign"; then
+        engine=$(openssl version -e 2>/dev/null | sed -n 's/^ENGINESDIR: "\(.*\)"$/\1/p')/pkcs11.so
+        [ -e "$engine" ] || fail \
+            "the sign-file of $kernel reaches tokens through OpenSSL's engine pkcs11, and there is none here ($engine)" \
+            'Debian and Ubuntu: install libengine-pkcs11-openssl. Red Hat and Fedora: openssl-pkcs11.'
+    fi
+    fail 'sign-file could not use the token' \
+        "It needs the token's module, the right URI, and the PIN from a file (pin-source=file:/path in the URI)."
+fi
+tail -c 28 "$scratch/file" | grep -q 'Module signature appended' || fail 'sign-file left no signature'
+# Does the certificate's key verify it? The signature comes after the content, before 40 bytes about it.
+tail -c "+$(($(wc -c <"$scratch/plain") + 1))" "$scratch/file" | head -c -40 >"$scratch/p7s"
+openssl x509 -inform DER -in "$certificate" -out "$scratch/pem"
+openssl cms -verify -inform DER -in "$scratch/p7s" -content "$scratch/plain" -binary -noverify \
+    -certfile "$scratch/pem" -out /dev/null 2>/dev/null ||
+    fail "the signature doesn't fit the certificate $certificate: it and the key are no pair"
+echo "own-key: a scratch file was signed with ${hash:-sha256}; the key and $certificate are a pair"
+[ $# -eq 4 ] || exit 0
+mkdir -p -m 0755 "$(dirname "$4")"
+printf '%s\n' '# Written by gpu-bringup: which key signs modules. Remove the file to sign with the usual one.' \
+    "mok_signing_key=\"$key\"" "mok_certificate=\"$certificate\"" >"$scratch/conf"
+chmod 0644 "$scratch/conf"
+# One name change, so that dkms never reads half of it.
+rm -f "$4.new"
+cp -p "$scratch/conf" "$4.new"
+mv -f "$4.new" "$4"
+echo "own-key: dkms signs with it from now on ($4)"

@@ -133,6 +133,13 @@ openssl cms -verify -inform DER -in "$scratch/p7s" -content "$scratch/plain" -bi
     fail "the signature doesn't fit the certificate $certificate: it and the key are no pair"
 echo "own-key: a scratch file was signed with ${hash:-sha256}; the key and $certificate are a pair"
 [ $# -eq 4 ] || exit 0
+# dkms 2 knows no such setting; on Debian 11 it signs by a script that does (dkms-sign.sh).
+version=$(dkms --version 2>/dev/null | sed -n 's/^dkms[-: ]*\([0-9][0-9.]*\).*/\1/p')
+case $version in
+[012].*) [ -e "${GPU_BRINGUP_DKMS_CONF:-/etc/dkms}/gpu-bringup-sign.sh" ] ||
+    fail "this host's dkms, $version, signs with its distribution's key only" \
+        'dkms 3 and later take an own key (Debian 12, Ubuntu 24.04). Here leave --signing-key out.' ;;
+esac
 mkdir -p -m 0755 "$(dirname "$4")"
 printf '%s\n' '# Written by gpu-bringup: which key signs modules. Remove the file to sign with the usual one.' \
     "mok_signing_key=\"$key\"" "mok_certificate=\"$certificate\"" >"$scratch/conf"

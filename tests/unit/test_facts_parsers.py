@@ -378,7 +378,7 @@ def test_relevant_packages() -> None:
 
 def test_proc_locks() -> None:
     text = "1: POSIX  ADVISORY  WRITE 4177 08:01:131113 0 EOF\n2: FLOCK  ADVISORY  READ 12 00:19:1 0 EOF\n"
-    assert packages.parse_locks(text) == ("4177",)
+    assert packages.parse_locks(text) == (("4177", 131113),)
 
 
 def test_apt_conf() -> None:

@@ -80,7 +80,7 @@ class Rig:
         began = time.monotonic()
         self._begin()
         for done in range(1, len(self.steps) + 1):
-            self._advance(done, plan)
+            self._advance(done)
         print(f"=== a server before each step: {time.monotonic() - began:.0f} s", flush=True)
 
     def _apply(self, machine: Machine, log: Path) -> int:
@@ -106,13 +106,14 @@ class Rig:
         machine.scrap()
         self.layers.append([disk / "upper", self.code, self.base])
 
-    def _advance(self, done: int, plan: dict[str, Any]) -> None:
+    def _advance(self, done: int) -> None:
         """The server before plus one step, with the journal as if it were cut off after it."""
         disk = self.place / f"layers/{done}"
         machine = Machine(self.place / f"advance{done}", self.layers[-1], disk)
         machine.boot()
         file = machine.run_folder / "plan.json"
         whole = file.read_text()
+        plan = json.loads(whole)
         file.write_text(json.dumps({**plan, "steps": plan["steps"][:done]}))
         log = self.logs / f"advance{done}.log"
         status = faults.plain(machine, log).wait(_PATIENCE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
+from gpu_bringup.commands.own_key import look_at_pair
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.answers import Answers, SourceKind
 from gpu_bringup.model.unknown import Unknown
@@ -180,6 +181,7 @@ def look(arguments: argparse.Namespace, *, deep: bool = False) -> Asked:
     validate_answers(answers, catalogue)
     if record is None and answers.local_packages:
         _check_packages(Path(answers.local_packages))
+    look_at_pair(host, answers)
     if answers.local_packages:
         listed = host.list_dir(answers.local_packages)
         answers = replace(answers, local_files=listed if isinstance(listed, tuple) else None)

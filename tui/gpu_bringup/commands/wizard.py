@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
+from gpu_bringup.commands.own_key import look_at_pair
 from gpu_bringup.commands.wish import answers_from, catalogue_from
 from gpu_bringup.errors import InputError
 from gpu_bringup.model.answers import Answers
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gpu_bringup.recommend import validate_answers
 
     validate_answers(answers, catalogue)
+    look_at_pair(host, answers)
     from gpu_bringup.ui.app import run_wizard
 
     return run_wizard(host, catalogue, answers, recorded_label=label)

@@ -25,6 +25,13 @@ _LOCKERS = re.compile(
     r"^(apt|apt-get|aptitude|dpkg|unattended-upgr|synaptic|packagekitd|dnf\d?|yum|microdnf|rpm|"
     r"zypper|rpmdb|frontend)$"
 )
+_LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
+"""What apt and dpkg lock (apt.conf(5), dpkg's dbmodify.c)."""
 MATTERS = re.compile(
     r"nvidia|cuda|cudnn|nccl|nvlsm|nvswitch|"
     r"^(linux-|kernel|kmod|akmod|dkms|gcc(-\d+)?(-(x86-64|aarch64)-linux-gnu)?$|g\+\+|clang|llvm$|make$|build-essential$|binutils$|"
@@ -40,10 +47,10 @@ def relevant(packages: Iterable[Package]) -> tuple[Package, ...]:
     return tuple(package for package in packages if MATTERS.search(package.name))
 
 
-def parse_locks(text: str) -> tuple[str, ...]:
-    """Process ids that hold a write lock, from /proc/locks (proc(5))."""
-    pattern = r"(?m)^\d+: (?:POSIX|FLOCK|OFDLCK)\s+\S+\s+WRITE\s+(\d+)\s"
-    return tuple(dict.fromkeys(re.findall(pattern, text)))
+def parse_locks(text: str) -> tuple[tuple[str, int], ...]:
+    """(process id, inode) of each write lock in /proc/locks (proc(5))."""
+    pattern = r"(?m)^\d+: (?:POSIX|FLOCK|OFDLCK)\s+\S+\s+WRITE\s+(\d+)\s+\w+:\w+:(\d+)\s"
+    return tuple(dict.fromkeys((pid, int(inode)) for pid, inode in re.findall(pattern, text)))
 
 
 def _manager(host: Host, os: Fact[OsFacts]) -> Fact[str | None]:
@@ -62,11 +69,21 @@ def _manager(host: Host, os: Fact[OsFacts]) -> Fact[str | None]:
     return unknown
 
 
-def _lock_owner(host: Host) -> Fact[str | None]:
+def _inodes(host: Host) -> set[int]:
+    """Inodes of apt's and dpkg's own locks; empty: not known."""
+    found = (host.digest("modified", path) for path in _LOCKS)
+    return {item["inode"] for item in found if isinstance(item, dict) and "inode" in item}
+
+
+def _lock_owner(host: Host, manager: str) -> Fact[str | None]:
     locks = host.read_text("/proc/locks")
     if not isinstance(locks, str):
         return locks
-    for pid in parse_locks(locks):
+    # An apt-get in a container beside this system holds the locks of that container.
+    own = _inodes(host) if manager == "apt" and "WRITE" in locks else set()
+    for pid, inode in parse_locks(locks):
+        if own and inode not in own:
+            continue
         comm = line(host, f"/proc/{pid}/comm")
         if isinstance(comm, str) and _LOCKERS.match(comm):
             return comm
@@ -137,7 +154,7 @@ def _rpm(host: Host, manager: str, os: Fact[OsFacts]) -> PackageFacts:
         installed=installed,
         unfinished=unfinished,
         interrupted=unfinished if isinstance(unfinished, Unknown) else bool(unfinished),
-        lock_owner=_lock_owner(host),
+        lock_owner=_lock_owner(host, manager),
         repositories=sources.observe(host, manager, os),
         unattended_upgrades=unattended,
         unattended_blacklist=blacklist,
@@ -161,7 +178,7 @@ def observe(host: Host, os: Fact[OsFacts]) -> PackageFacts:
         installed=packages if isinstance(packages, Unknown) else relevant(packages),
         unfinished=packages if isinstance(packages, Unknown) else dpkg.unfinished(packages),
         interrupted=database.interrupted,
-        lock_owner=_lock_owner(host),
+        lock_owner=_lock_owner(host, manager),
         repositories=sources.observe(host, manager, os),
         unattended_upgrades=unattended,
         unattended_blacklist=blacklist,

@@ -19,6 +19,7 @@ from gpu_bringup.model.facts import Certificate
 EFI_CERT_X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
 
 _SEQUENCE, _SET, _INTEGER, _OID, _BIT_STRING, _VERSION = 0x30, 0x31, 0x02, 0x06, 0x03, 0xA0
+_EXTENSIONS, _OCTET_STRING, _SUBJECT_KEY_ID = 0xA3, 0x04, b"\x55\x1d\x0e"
 _COMMON_NAME = b"\x55\x04\x03"
 _ORGANIZATION = (b"\x55\x04\x0b", b"\x55\x04\x0a")
 _TEXT_ENCODINGS = {
@@ -121,8 +122,24 @@ def _certificate(data: bytes, offset: int) -> tuple[Certificate, int]:
         sha1=_hex(hashlib.sha1(data[offset : outer.end], usedforsecurity=False).digest()).lower(),
         subject=_name(data, fields[4]),
         serial=_hex(serial),
+        key_id=_key_id(data, fields[6:]),
     )
     return certificate, outer.end
+
+
+def _key_id(data: bytes, rest: list[_Element]) -> str:
+    """The subject key identifier (RFC 5280 section 4.2.1.2); empty where there is none."""
+    for field in rest:
+        if field.tag != _EXTENSIONS:
+            continue
+        for extensions in _children(data, field):
+            for extension in _children(data, extensions):
+                parts = _children(data, extension)
+                if len(parts) < 2 or data[parts[0].start : parts[0].end] != _SUBJECT_KEY_ID:
+                    continue
+                inner = _element(data, parts[-1].start, parts[-1].end, _OCTET_STRING)
+                return _hex(data[inner.start : inner.end])
+    return ""
 
 
 def _hex(data: bytes) -> str:

@@ -36,7 +36,8 @@ def _read(kind: str, path: str, programs: str) -> Any:
     if kind == "log":
         return _log(path)
     if kind == "modified":
-        return {"time": Path(path).stat().st_mtime}
+        status = Path(path).stat()
+        return {"time": status.st_mtime, "inode": status.st_ino}
     if kind == "keys":
         from gpu_bringup.hosts.openpgp import KeyringError, read_keys
 

@@ -358,7 +358,8 @@ def _certificates(value: Any) -> tuple[Certificate, ...]:
 def _certificate(value: Any) -> Certificate:
     entry = _typed(value, dict)
     texts = {
-        key: _typed(entry.get(key, ""), str, f"/{key}") for key in ("sha1", "subject", "serial")
+        key: _typed(entry.get(key, ""), str, f"/{key}")
+        for key in ("sha1", "subject", "serial", "key_id")
     }
     if not texts["sha1"]:
         raise _Wrong("", "the key 'sha1' is missing")

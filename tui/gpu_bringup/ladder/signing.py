@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.families import common
 from gpu_bringup.families.repository import STAGE
 from gpu_bringup.ladder.steps import wanting
-from gpu_bringup.ladder.view import later, loaded_version
+from gpu_bringup.ladder.view import later, loaded_version, route
 from gpu_bringup.model.enums import SecureBoot
 from gpu_bringup.model.plan import Command, Step, Write
 from gpu_bringup.model.unknown import Fact, Unknown
@@ -171,7 +171,7 @@ def _present_key_step(ctx: Context, key: SigningKey) -> Step | None:
         return None
     if key.kind == "dkms" and common.own_pair(ctx.facts) is not None:
         return None
-    if ctx.target is not None and ctx.target.package.route != "dkms":
+    if route(ctx) != "dkms":
         return None
     trusted = "which the firmware trusts" if key.enrolled is True else "which it has already"
     return _told_of(
@@ -179,8 +179,8 @@ def _present_key_step(ctx: Context, key: SigningKey) -> Step | None:
         key.key_path,
         key.certificate_path,
         "Sign with the key that this host has",
-        f"dkms would make another key of its own and sign with that. It is told of this host's key, {trusted}, "
-        "so that there is one key for all modules.",
+        "dkms would make another key of its own and sign with that. It is told of this host's key, "
+        f"{trusted}, so that there is one key for all modules.",
         "",
     )
 

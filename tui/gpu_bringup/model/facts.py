@@ -169,6 +169,8 @@ class Certificate:
     subject: str
     serial: str = ""
     """Hex with colons, as ``modinfo`` prints sig_key."""
+    key_id: str = ""
+    """Subject key identifier, hex with colons; empty: the certificate has none."""
 
 
 @dataclass(frozen=True, slots=True)

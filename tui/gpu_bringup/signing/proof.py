@@ -101,6 +101,10 @@ def _file(file: ModuleFile, facts: Facts, key: SigningKey | None) -> Witness:
     known = list(enrolled) if isinstance(enrolled, tuple) else []
     own = certificate if certificate is not None and not isinstance(certificate, Unknown) else None
     serial = file.signature_key or ""
+    revoked = facts.secure_boot.revoked
+    if isinstance(revoked, tuple) and any(_same(other, serial) for other in revoked):
+        text = f"signed by {file.signer}, a key that was revoked"
+        return Witness(file.name, BAD, text, file.path)
     if own is not None and _same(own, serial):
         trusted = key is not None and key.enrolled is True
         text = f"signed by this host's key ({file.signer})"
@@ -126,10 +130,15 @@ def _kernel(facts: Facts, key: SigningKey | None) -> Witness:
         return Witness(name, OPEN, keys.reason, source)
     if certificate is None or isinstance(certificate, Unknown):
         return Witness(name, OPEN, "this host has no key to look for", source)
-    found = next((item for item in keys if item.startswith(f"{certificate.subject}: ")), "")
+    # Many keys bear the same name: the kernel tells them apart by key id, else by serial number
+    # (crypto/asymmetric_keys/x509_public_key.c).
+    number = (certificate.key_id or certificate.serial).replace(":", "").lower()
+    found = next((k for k in keys if number and k.lower().endswith(f": {number}")), "")
     if found:
         return Witness(name, GOOD, f"the kernel has read it: {found}", source)
-    return Witness(name, BAD, f"the kernel's keyrings hold no '{certificate.subject}'", source)
+    alike = [k for k in keys if k.startswith(f"{certificate.subject}: ")]
+    text = f"the kernel's keyrings do not hold '{certificate.subject}' with the number {number}"
+    return Witness(name, BAD, text + (": only another of that name" if alike else ""), source)
 
 
 def _loaded(facts: Facts) -> str | None:

@@ -20,10 +20,15 @@ fail() {
     [ $# -lt 2 ] || say "$2"
     exit 1
 }
-{ [ $# -eq 3 ] || [ $# -eq 4 ]; } && { [ "$1" != --look ] || [ $# -eq 3 ]; } || {
+case $#,${1-} in
+4,--look) good='' ;;
+3,* | 4,*) good=yes ;;
+*) good='' ;;
+esac
+if [ -z "$good" ]; then
     echo 'usage: own-key.sh --look KEY CERTIFICATE | KERNEL KEY CERTIFICATE [CONFIGURATION]' >&2
     exit 2
-}
+fi
 kernel=$1 key=$2 certificate=$3
 
 # closed FILE WHAT: nobody but its owner may read it. A group of the system's own (akmods) may.
@@ -35,13 +40,15 @@ closed() {
     esac
 }
 
+readable() { [ -f "$1" ] && [ -r "$1" ]; }
+
 look() {
     # dkms runs its configuration as a script of the shell, as root.
     case $key$certificate in
     *[!A-Za-z0-9._/:\;=%@+,?\&~-]*) fail 'the names hold a character that a configuration of dkms must not hold' \
         'Give the files plain names: letters, digits, and . _ - /' ;;
     esac
-    [ -f "$certificate" ] && [ -r "$certificate" ] || fail "the certificate $certificate can't be read"
+    readable "$certificate" || fail "the certificate $certificate can't be read"
     [ "$(od -An -tx1 -N1 "$certificate" | tr -d ' ')" = 30 ] ||
         fail "$certificate is no certificate in DER, the form that mokutil takes" \
             "Change its form: openssl x509 -in $certificate -outform DER -out CERT.der"
@@ -79,12 +86,12 @@ look_at_uri() {
     *) fail 'pin-source names no file with its whole path' 'Say pin-source=file:/path.' ;;
     esac
     case $pin in *%*) return 0 ;; esac
-    [ -f "$pin" ] && [ -r "$pin" ] || fail "the file of the PIN, $pin, can't be read"
+    readable "$pin" || fail "the file of the PIN, $pin, can't be read"
     closed "$pin" 'the PIN in'
 }
 
 look_at_file() {
-    [ -f "$key" ] && [ -r "$key" ] || fail "the key $key can't be read"
+    readable "$key" || fail "the key $key can't be read"
     closed "$key" 'the key'
     ! grep -q 'ENCRYPTED' "$key" ||
         fail "the key $key asks for a passphrase" \
@@ -140,7 +147,7 @@ case $version in
     fail "this host's dkms, $version, signs with its distribution's key only" \
         'dkms 3 and later take an own key (Debian 12, Ubuntu 24.04). Here leave --signing-key out.' ;;
 esac
-mkdir -p -m 0755 "$(dirname "$4")"
+(umask 022 && mkdir -p "$(dirname "$4")")
 printf '%s\n' '# Written by gpu-bringup: which key signs modules. Remove the file to sign with the usual one.' \
     "mok_signing_key=\"$key\"" "mok_certificate=\"$certificate\"" >"$scratch/conf"
 chmod 0644 "$scratch/conf"

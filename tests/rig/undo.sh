@@ -208,7 +208,7 @@ debian() {
     fingerprint=$(cat "$root/srv/fingerprint")
     cat >"$root/srv/profiles/repository.toml" <<PROFILE
 [[repository]]
-id = "nvidia-cuda-debian$([ "$suite" = trixie ] && echo 13 || echo 12)"
+id = "nvidia-cuda$([ "$suite" = bookworm ] || echo -debian13)"
 name = "Mirror of NVIDIA's repository"
 uri = "file:///srv/repository/debian/{arch}/"
 suite = "/"

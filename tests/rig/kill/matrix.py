@@ -299,6 +299,8 @@ def cells_of(steps: list[dict[str, Any]], wanted: list[str]) -> list[Cell]:
                     if (fault, moment) not in there
                 ]
             cells.append(Cell(number, step, "no-network", "start"))
+    # The longest step first: what fails most is seen soonest.
+    cells.sort(key=lambda cell: cell.step["rung"] != "module")
     return [cell for cell in cells if not wanted or any(word in cell.name for word in wanted)]
 
 

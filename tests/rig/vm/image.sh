@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The disks of the virtual machines: a fresh Debian with UEFI, its signed shim, GRUB and kernel, an
-# SSH server, a serial console that asks for a login, and this checkout. No driver, no dkms, no
-# compiler, no headers. Source it after lib.sh; needs root, but neither loop devices nor vfat.
+# SSH server, a serial console that asks for a login, and this checkout. No driver and no dkms; compiler
+# and headers are there unless VM_BARE=1 (unpacking them under emulation takes minutes). Source it after lib.sh; needs root, but neither loop devices nor vfat.
 #
 # Made in two stages, so that a change of what is put on the disk doesn't fetch the packages again:
 # SUITE.tree (packages, as mmdebstrap leaves them) and SUITE.qcow2 (configured, with boot loader).
@@ -29,6 +29,7 @@ vm_tree() {
     packages=$packages,initramfs-tools,zstd,shim-signed,grub-efi-amd64-signed,grub-efi-amd64-bin,grub2-common
     packages=$packages,efibootmgr,mokutil,openssh-server,sudo,python3,ca-certificates,iproute2,pciutils
     packages=$packages,gpg,procps,less,passwd,e2fsprogs,bash-completion,unattended-upgrades,ncurses-base,ncurses-bin
+    [ -n "${VM_BARE:-}" ] || packages=$packages,linux-headers-amd64,gcc,make,libc6-dev
     rm -rf --one-file-system "$folder.new"
     # A small initramfs: under emulation GRUB takes a second for each few MB of it.
     # shellcheck disable=SC2016  # mmdebstrap expands $1
@@ -110,6 +111,13 @@ GRUB
     rig_checkout "$root" /opt/gpu-bringup
     chown -R 0:0 "$root/opt/gpu-bringup"
     rig_enter "$root" apt-get update -q
+    # A server whose last upgrade was just before the newest kernel came.
+    rig_enter "$root" sh -ec '
+        metas=$(dpkg-query -W -f "\${Package}\n" "linux-image-amd64" "linux-headers-amd64" 2>/dev/null || true)
+        apt-mark hold $metas
+        apt-get upgrade -y -q --no-install-recommends
+        apt-mark unhold $metas
+    '
     rig_enter "$root" /opt/gpu-bringup/scripts/gpu-bringup --version
     rig_enter "$root" python3 -m compileall -q /opt/gpu-bringup/tui
     mkdir -p "$root/srv"

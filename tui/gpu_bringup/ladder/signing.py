@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.families import common
 from gpu_bringup.families.repository import STAGE
 from gpu_bringup.ladder.steps import wanting
-from gpu_bringup.ladder.view import later, loaded_version, route
+from gpu_bringup.ladder.view import loaded_version, prepare_only, route
 from gpu_bringup.model.enums import SecureBoot
 from gpu_bringup.model.plan import Command, Step, Write
 from gpu_bringup.model.unknown import Fact, Unknown
@@ -58,7 +58,8 @@ def host_key(ctx: Context) -> SigningKey | None:
 
 def enrolment_missing(ctx: Context) -> bool:
     """Will the firmware have to be told of the key before the module can load here?"""
-    if enforced(ctx) is not True or later(ctx) or loaded_version(ctx.facts):
+    # A GPU that is still to come changes nothing: the firmware that must trust the key is this one.
+    if enforced(ctx) is not True or prepare_only(ctx) or loaded_version(ctx.facts):
         return False
     if ctx.target is not None and ctx.target.package.route == "prebuilt":
         return False

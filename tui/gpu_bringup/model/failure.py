@@ -100,3 +100,6 @@ class Failure:
     certainty: str = "confirmed"
     """"confirmed" (by a public source or a reproduction), "unconfirmed" (working knowledge; people are
     told so)."""
+    example: str = ""
+    """A text that shows it, for where no recorded incident does: tests hold its variations against the
+    signs."""

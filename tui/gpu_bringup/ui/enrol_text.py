@@ -9,7 +9,7 @@ from gpu_bringup.model.plan import Plan
 from gpu_bringup.signing import proof
 from gpu_bringup.signing.enrolment import Stage
 from gpu_bringup.signing.proof import MODULES, Witness
-from gpu_bringup.signing.report import NO_CONSOLE, Report
+from gpu_bringup.signing.report import Report
 from gpu_bringup.ui.run_model import RunModel
 from gpu_bringup.ui.screens.choose import Way
 from gpu_bringup.ui.words import ASIDE, BAD, MUTED, OK, heading, lines, paragraphs
@@ -146,6 +146,11 @@ def report_text(report: Report) -> Content:
     )
 
 
-def no_console() -> str:
+def no_console_way() -> Way:
     """What is left where nobody reaches a console."""
-    return NO_CONSOLE
+    return Way("console", tr("where the console is, and if nobody can reach it"))
+
+
+def no_console_text(report: Report) -> Content:
+    """Where this machine's console is, and the ways that need none."""
+    return paragraphs(report.console_words)

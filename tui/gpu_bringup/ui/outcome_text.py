@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpu_bringup.i18n import tr
+from gpu_bringup.ui.enrol_text import asked_in, rehearse_way
 from gpu_bringup.ui.run_model import RunModel
 from gpu_bringup.ui.screens.choose import Way
 
@@ -24,6 +25,8 @@ def title(state: str, undoing: bool) -> str:
 def meaning(state: str, model: RunModel) -> str:
     """What it means for the server."""
     done, count = len(model.done), len(model.steps)
+    if state == "reboot" and asked_in(model):
+        return tr("{done} of {count} steps are done.").format(done=done, count=count)
     if state == "not-started":
         return tr("Nothing was changed on this server.")
     if state == "reboot":
@@ -43,7 +46,7 @@ def meaning(state: str, model: RunModel) -> str:
     return tr("{done} of {count} steps are done and stay done.").format(done=done, count=count)
 
 
-def ways(state: str, undoing: bool, has_log: bool) -> tuple[Way, ...]:
+def ways(state: str, undoing: bool, has_log: bool, *, enrolling: bool = False) -> tuple[Way, ...]:
     """The numbered ways on."""
     log = (Way("log", tr("look at the whole log")),) if has_log else ()
     undo = Way(
@@ -59,7 +62,7 @@ def ways(state: str, undoing: bool, has_log: bool) -> tuple[Way, ...]:
         return (Way("plan", tr("back to the plan")), stop)
     if state == "reboot":
         leave = Way("stop", tr("leave the wizard and reboot"), tr("you type: sudo reboot"))
-        return (leave, *log, look)
+        return (*((rehearse_way(),) if enrolling else ()), leave, *log, look)
     if state == "done":
         return (look, *log, stop)
     retry = Way(

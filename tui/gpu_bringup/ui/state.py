@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.engine import Situation
 from gpu_bringup.hosts.base import Host
@@ -17,6 +17,9 @@ from gpu_bringup.model.trial import TrialEvent
 from gpu_bringup.recover.way import Recovery
 from gpu_bringup.run.follow import Follower
 from gpu_bringup.ui.steps import STEPS, index_of
+
+if TYPE_CHECKING:
+    from gpu_bringup.signing.report import Report
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Wizard:
     """ "", "running", "done", "failed", "cancelled", "reboot", "lost"."""
     recovery: Recovery | None = None
     """The ways on, where a host that had a driver is broken."""
+    enrolment: tuple[Facts, Report] | None = None
+    """Where the signing key's enrolment stood, with the facts that told it."""
     after: Situation | None = None
     """The host as it was found when it was verified."""
 

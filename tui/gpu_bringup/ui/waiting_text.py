@@ -8,6 +8,14 @@ from textual.content import Content
 
 from gpu_bringup.i18n import tr
 from gpu_bringup.run.take_over import Sitting
+from gpu_bringup.signing.report import Report
+from gpu_bringup.ui.enrol_text import (
+    again_way,
+    asked_in,
+    can_ask_again,
+    no_console_way,
+    rehearse_way,
+)
 from gpu_bringup.ui.run_model import RunModel, StepRun
 from gpu_bringup.ui.screens.choose import Way
 from gpu_bringup.ui.words import ASIDE, BAD, MUTED, OK, WARN, lines
@@ -105,9 +113,18 @@ def _step(number: int, step: StepRun) -> Content:
 
 
 def ways(
-    state: str, model: RunModel, *, rebooted: bool, watched_by: Sitting | None
+    state: str,
+    model: RunModel,
+    *,
+    rebooted: bool,
+    watched_by: Sitting | None,
+    report: Report | None = None,
 ) -> tuple[Way, ...]:
-    """The numbered ways on."""
+    """The numbered ways on.
+
+    Args:
+        report: where the enrolment stands that the run asked for; None: it asked for none.
+    """
     leave = Way("leave", tr("leave it for now"), tr("and look at the server; nothing is changed"))
     log = (Way("log", tr("look at the log"), tr("of its last command")),) if model.log else ()
     if state == "running":
@@ -119,8 +136,12 @@ def ways(
         return (show, *log, leave)
     undo = Way("undo", tr("take it back"), tr("you see the steps before anything is done"))
     if state == "reboot" and not rebooted:
-        return (leave, *log, undo)
+        rehearse = (rehearse_way(),) if asked_in(model) else ()
+        return (*rehearse, leave, *log, undo)
     left = len(model.steps) - len(model.done)
     label = tr("go on: 1 step is left") if left == 1 else tr("go on: {count} steps are left")
     resume = Way("resume", label.format(count=left), tr("done steps are not done twice"))
+    if report is not None and can_ask_again(report):
+        # What is left needs the key: asking for it comes first.
+        return (again_way(), rehearse_way(), no_console_way(), resume, *log, undo, leave)
     return (resume, *log, undo, leave)

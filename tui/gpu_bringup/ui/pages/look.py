@@ -16,6 +16,7 @@ from gpu_bringup.engine import Situation
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.facts import Facts
 from gpu_bringup.model.ladder import State
+from gpu_bringup.model.plan import Plan
 from gpu_bringup.recover.way import Recovery, Way
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
@@ -53,7 +54,15 @@ class LookPage(Page):
         Binding("l", "ladder", "Ladder"),
         Binding("i", "about", "About"),
         Binding("r", "look_again", "Look again"),
+        Binding("e", "enrolment", "Signing key"),
     ]
+
+    class AskAgain(Message):
+        """The firmware shall be asked once more, by these steps."""
+
+        def __init__(self, plan: Plan) -> None:
+            super().__init__()
+            self.plan = plan
 
     class Chosen(Message):
         """The operator chose a way on from a broken server."""
@@ -119,6 +128,8 @@ class LookPage(Page):
             return action == "ways" or parameters[0] in range(1, count + 1)
         if action == "look_again":
             return not self._looking
+        if action == "enrolment":
+            return not self._looking and self._asked_firmware()
         if action == "next_boot":
             return self.wizard.facts is not None
         if action == "decide":
@@ -227,6 +238,7 @@ class LookPage(Page):
                     ),
                     tr("r looks again, n goes on to the questions."),
                     tr("s says whether the driver will survive the next boot, kernel by kernel."),
+                    tr("e, after an enrolment was asked for: the signing key, proven or missed."),
                 ]
             ),
         )
@@ -259,6 +271,23 @@ class LookPage(Page):
         from gpu_bringup.ui.screens.next_boot import NextBootScreen
 
         self.app.push_screen(NextBootScreen(self.wizard))
+
+    def _asked_firmware(self) -> bool:
+        if self.wizard.situation is None:
+            return False
+        from gpu_bringup.ui import enrol_flow
+
+        return enrol_flow.worth_showing(self.wizard)
+
+    def action_enrolment(self) -> None:
+        """The proof of the enrolment, or what is missing for it."""
+
+        from gpu_bringup.ui import enrol_flow
+
+        def begin(plan: Plan) -> None:
+            self.post_message(self.AskAgain(plan))
+
+        enrol_flow.show(self.screen, self.wizard, begin)
 
     def _seen(self, name: str) -> None:
         self._finished.add(name)

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from gpu_bringup.i18n import tr
+from gpu_bringup.ui import enrol_flow, enrol_text
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.log_tail import LogTail
 from gpu_bringup.ui.outcome_text import meaning, title, ways
@@ -29,10 +30,11 @@ class OutcomePage(Page):
     """Shows the end of a run with numbered ways on."""
 
     STEP = "outcome"
-    BINDINGS = [Binding("l", "log", "Full log")]
+    BINDINGS = [Binding("l", "log", "Full log"), Binding("r,e", "rehearse", "Rehearse MOK")]
 
     DEFAULT_CSS = """
     OutcomePage #what { height: auto; max-height: 50%; margin-bottom: 1; }
+    OutcomePage.-enrolling #what { max-height: 70%; }
     OutcomePage #tail { height: 1fr; min-height: 3; border-top: solid $panel-lighten-2; }
     OutcomePage #ways-title { height: 1; }
     OutcomePage #ways { height: auto; max-height: 60%; }
@@ -61,12 +63,15 @@ class OutcomePage(Page):
         style = {"done": OK, "failed": BAD, "lost": BAD, "not-started": BAD}.get(
             state, f"bold {WARN}"
         )
+        enrolling = state == "reboot" and enrol_text.asked_in(model)
+        self.set_class(enrolling, "-enrolling")
         message = str(ended.get("message", ""))
         self.query_one("#what-text", Static).update(
             paragraphs(
                 [
                     Content.styled(title(state, self.wizard.undoing), f"bold {style}"),
-                    message,
+                    message if not enrolling else "",
+                    enrol_text.what_comes(enrol_flow.report_of(self.wizard)) if enrolling else "",
                     meaning(state, model),
                 ]
             )
@@ -75,7 +80,7 @@ class OutcomePage(Page):
         box = self.query_one("#ways", VerticalScroll)
         box.remove_children()
         choice = Ways(
-            ways(state, self.wizard.undoing, bool(model.log)),
+            ways(state, self.wizard.undoing, bool(model.log), enrolling=enrolling),
             width=self.app.size.width,
             brief=self.app.size.height < 30,
         )
@@ -96,6 +101,8 @@ class OutcomePage(Page):
         return tr("choose one of the ways on")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "rehearse":
+            return self.has_class("-enrolling")
         return action != "log" or self._log() is not None
 
     def help(self) -> Detail:
@@ -116,8 +123,13 @@ class OutcomePage(Page):
         event.stop()
         if event.option.id == "log":
             self.action_log()
+        elif event.option.id == "rehearse":
+            self.action_rehearse()
         elif event.option.id:
             self.post_message(self.Chosen(event.option.id))
+
+    def action_rehearse(self) -> None:
+        enrol_flow.rehearse(self.screen, self.wizard)
 
     def _log(self) -> Path | None:
         follower = self.wizard.follower

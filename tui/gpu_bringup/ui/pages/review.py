@@ -16,6 +16,7 @@ from gpu_bringup.errors import RefusedError
 from gpu_bringup.export.plans import export
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
+from gpu_bringup.ui import enrol_flow, enrol_text
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.plan_text import plan_headline, plan_items
@@ -37,6 +38,7 @@ class ReviewPage(Page):
         Binding("a", "apply", "Take the steps"),
         Binding("c", "commands", "Commands"),
         Binding("s", "save", "Save the plan"),
+        Binding("e", "rehearse", "Rehearse MOK"),
     ]
 
     DEFAULT_CSS = """
@@ -75,6 +77,8 @@ class ReviewPage(Page):
         plan = self.wizard.plan
         if action == "apply":
             return plan is not None and not plan.empty and not self.wizard.recorded
+        if action == "rehearse":
+            return enrol_text.asked_by(plan)
         if action in ("commands", "save"):
             return plan is not None and not plan.empty
         return True
@@ -104,6 +108,10 @@ class ReviewPage(Page):
                     tr(
                         "a takes the steps. They run on their own: if the connection breaks, they go on, and "
                         "starting gpu-bringup again shows them. A reboot is never started for you."
+                    ),
+                    tr(
+                        "e, where the plan enrols a signing key: rehearses the screens that the firmware "
+                        "will show on the console at the next boot."
                     ),
                 ]
             ),
@@ -165,6 +173,9 @@ class ReviewPage(Page):
         self._commands = not self._commands
         self.set_class(self._commands, "-commands")
         self._show()
+
+    def action_rehearse(self) -> None:
+        enrol_flow.rehearse(self.screen, self.wizard)
 
     def action_apply(self) -> None:
         plan = self.wizard.plan

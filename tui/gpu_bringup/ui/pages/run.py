@@ -18,7 +18,7 @@ from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.run.follow import Follower
-from gpu_bringup.ui import background
+from gpu_bringup.ui import background, enrol_flow, enrol_text
 from gpu_bringup.ui.ask_password import password_asker
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
@@ -26,10 +26,10 @@ from gpu_bringup.ui.log_tail import LogTail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.run_model import RunModel, now_seconds
 from gpu_bringup.ui.run_seat import RunSeat
-from gpu_bringup.ui.screens.ask import AskScreen
 from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.screens.log import LogScreen, ask_search
+from gpu_bringup.ui.second_answer import SecondAnswer, question
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.widgets.line import Line
 from gpu_bringup.ui.widgets.progress_line import ProgressLine
@@ -56,6 +56,7 @@ class RunPage(Page):
         Binding("d", "details", "Steps and why"),
         Binding("i", "answer", "Answer"),
         Binding("t", "take_over", "Take over"),
+        Binding("e", "rehearse", "Rehearse MOK"),
     ]
 
     DEFAULT_CSS = """
@@ -80,6 +81,7 @@ class RunPage(Page):
         self._quiet = 0.0
         self._since_shown = 0.0
         self._asked: tuple[str, bool] | None = None
+        self._second = SecondAnswer()
         self._starting = False
         self._seat: RunSeat | None = None
         self._dialog: Screen[str | None] | None = None
@@ -119,6 +121,8 @@ class RunPage(Page):
             return bool(self.model.log)
         if action == "answer":
             return self.running and self.model.prompt is not None and not self.watching
+        if action == "rehearse":
+            return enrol_text.asked_by(self.model.plan)
         if action == "search":
             return self._tail is not None
         return True
@@ -265,6 +269,7 @@ class RunPage(Page):
         kind = event.get("event")
         self.model.take(event)
         if kind == "command-started":
+            self._second.forget()
             self._read()
             follower = self.wizard.follower
             assert follower is not None
@@ -288,6 +293,7 @@ class RunPage(Page):
         if self._timer is not None:
             self._timer.stop()
         self._read()
+        self._second.forget()
         self._stand_up()
         assert self.model.ended is not None
         self.wizard.run_state = str(self.model.ended.get("state", "failed"))
@@ -410,11 +416,6 @@ class RunPage(Page):
             return
         text, secret = prompt
         self._asked = prompt
-        note = (
-            tr("It goes to the command only; it is never logged or saved.")
-            if secret
-            else tr("The command waits for it.")
-        )
 
         def answered(answer: str | None) -> None:
             if answer is None:
@@ -426,10 +427,15 @@ class RunPage(Page):
             self.model.prompt = None
             try:
                 follower.answer(answer)
+                self._second.keep(text, answer, self.model)
             except BringupError as error:
                 self.notify(str(error), severity="warning")
 
-        self._dialog = AskScreen(text.strip() or tr("An answer"), note, secret=secret)
+        kept = self._second.take(text)
+        if kept is not None:
+            answered(kept)
+            return
+        self._dialog = question(self.model, text, secret=secret)
         self.app.push_screen(self._dialog, answered)
 
     def action_stop(self) -> None:
@@ -470,6 +476,9 @@ class RunPage(Page):
         follower = self.wizard.follower
         if follower is not None and self.model.log:
             self.app.push_screen(LogScreen(follower.folder / self.model.log))
+
+    def action_rehearse(self) -> None:
+        enrol_flow.rehearse(self.screen, self.wizard)
 
     def action_details(self) -> None:
         body = paragraphs([steps_text(self.model, now_seconds()), explanation(self.model)])

@@ -7,27 +7,36 @@ from pathlib import Path
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widgets import OptionList, Static
 
+from gpu_bringup import engine, enrolling
 from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
 from gpu_bringup.run.follow import Follower
 from gpu_bringup.run.history import RunInfo
 from gpu_bringup.run.launch import check_resumable
 from gpu_bringup.run.take_over import Seat, started_by
-from gpu_bringup.ui import waiting_text
+from gpu_bringup.signing.report import Report
+from gpu_bringup.ui import background, enrol_flow, enrol_text, waiting_text
+from gpu_bringup.ui.background import Outcome
+from gpu_bringup.ui.details import Detail
+from gpu_bringup.ui.enrol_text import asked_in
 from gpu_bringup.ui.run_model import RunModel
 from gpu_bringup.ui.screens.base import FullScreen
 from gpu_bringup.ui.screens.choose import Ways
+from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.screens.log import LogScreen
-from gpu_bringup.ui.words import heading
+from gpu_bringup.ui.state import Wizard
+from gpu_bringup.ui.words import heading, lines
 
 
 class WaitingScreen(FullScreen["str | None"]):
-    """Returns "attach", "resume" or "undo"; None: it is left for now.
+    """Returns "attach", "resume", "undo" or "again" (ask the firmware); None: it is left for now.
 
     Args:
         found: the run.
+        wizard: whose host is looked at for the proof, where the run asked for an enrolment.
     """
 
     BINDINGS = [Binding("escape,q", "close", "Leave it for now", key_display="Esc")]
@@ -36,13 +45,16 @@ class WaitingScreen(FullScreen["str | None"]):
     WaitingScreen #waiting-title { height: 1; padding: 0 1; background: $primary-background; }
     WaitingScreen #waiting-told { padding: 0 1; margin: 0 0 1 0; max-width: 100; }
     WaitingScreen #waiting-steps { height: auto; max-height: 1fr; padding: 0 1; }
+    WaitingScreen #waiting-proof { height: auto; padding: 0 1; }
     WaitingScreen #waiting-heading, WaitingScreen Ways { padding: 0 1; }
     WaitingScreen #waiting-heading { margin-top: 1; }
     """
 
-    def __init__(self, found: RunInfo) -> None:
+    def __init__(self, found: RunInfo, wizard: Wizard | None = None) -> None:
         super().__init__()
         self._found = found
+        self._wizard = wizard
+        self._report: Report | None = None
         self._model = RunModel()
         for event in Follower(found.folder).poll():
             self._model.take(event)
@@ -52,23 +64,80 @@ class WaitingScreen(FullScreen["str | None"]):
         found, model, size = self._found, self._model, self.app.size
         who = waiting_text.begun(*started_by(found.folder))
         brief = size.height < 30
-        ways = waiting_text.ways(
-            found.state, model, rebooted=self._rebooted, watched_by=Seat(found.folder).other()
-        )
         yield Static(waiting_text.title(found.state), id="waiting-title", markup=False)
         yield Static(waiting_text.told(found.state, model, who, self._rebooted), id="waiting-told")
         with VerticalScroll(id="waiting-steps", can_focus=False):
             yield Static(waiting_text.steps_left(model, brief=brief))
+        yield Static(id="waiting-proof")
         yield Static(heading(tr("What you can do")), id="waiting-heading")
-        yield Ways(ways, width=size.width, brief=brief and len(model.steps) > 3)
+        if not self._proves:
+            yield self._ways()
+
+    @property
+    def _proves(self) -> bool:
+        """Did the run ask for an enrolment that can be seen now?"""
+        waited = self._found.state == "reboot" and self._rebooted
+        return self._wizard is not None and waited and asked_in(self._model)
+
+    def _ways(self) -> Ways:
+        found, model, size = self._found, self._model, self.app.size
+        brief = size.height < 30 and (len(model.steps) > 3 or self._report is not None)
+        ways = waiting_text.ways(
+            found.state,
+            model,
+            rebooted=self._rebooted,
+            watched_by=Seat(found.folder).other(),
+            report=self._report,
+        )
+        return Ways(ways, width=size.width, brief=brief)
 
     def on_mount(self) -> None:
-        self.query_one(Ways).focus()
+        for ways in self.query(Ways):
+            ways.focus()
+        wizard = self._wizard
+        if self._proves and wizard is not None:
+            shown = self.query_one("#waiting-proof", Static)
+            shown.update(tr("Looking whether the firmware took the key ..."))
+            # The ways on depend on it: they come with it.
+            background.start(
+                self,
+                lambda: enrolling.enrolment(engine.observe(wizard.host), wizard.catalogue),
+                self._seen,
+                "proof-of-enrolment",
+            )
+
+    def _seen(self, outcome: Outcome[Report]) -> None:
+        if not self.is_mounted:
+            return
+        report = self._report = outcome.value
+        shown = self.query_one("#waiting-proof", Static)
+        if report is None:
+            shown.update(Content.styled(str(outcome.error), "bold $text-error"))
+        else:
+            parts = [enrol_text.headline(report), enrol_text.proof_lines(report)]
+            following = enrol_text.next_text(report)
+            if following.plain and not enrol_text.can_ask_again(report):
+                parts.append(following)
+            shown.update(lines(parts))
+            if self.app.size.height < 30:
+                # What counts now is the key; the steps have had their turn.
+                self.query_one("#waiting-steps").display = False
+        self.mount(self._ways(), after="#waiting-heading")
+        self.call_after_refresh(self._first_focus)
+
+    def _first_focus(self) -> None:
+        for ways in self.query(Ways):
+            ways.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option.id == "log":
             self.app.push_screen(LogScreen(self._found.folder / self._model.log))
+        elif event.option.id == "rehearse" and self._wizard is not None:
+            enrol_flow.rehearse(self, self._wizard)
+        elif event.option.id == "console" and self._report is not None:
+            body = enrol_text.no_console_text(self._report)
+            self.app.push_screen(DetailScreen(Detail(tr("The console"), body)))
         else:
             self.dismiss(None if event.option.id == "leave" else event.option.id)
 

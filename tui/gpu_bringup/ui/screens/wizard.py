@@ -228,6 +228,9 @@ class WizardScreen(FullScreen[None]):
         else:
             ask(self, recovery, way, self._begin_way)
 
+    def on_look_page_ask_again(self, event: LookPage.AskAgain) -> None:
+        self._begin_way(event.plan)
+
     def _begin_way(self, plan: Plan) -> None:
         async def begin() -> None:
             from gpu_bringup.ui.pages.run import RunPage
@@ -332,8 +335,12 @@ class WizardScreen(FullScreen[None]):
                 await self._take_up(run_id, resume=chosen == "resume")
             elif chosen == "undo":
                 self._offer_undo(run_id)
+            elif chosen == "again":
+                from gpu_bringup.ui import enrol_flow
 
-        self.app.push_screen(WaitingScreen(found), answered)
+                enrol_flow.ask_again(self, self.wizard, self._begin_way)
+
+        self.app.push_screen(WaitingScreen(found, self.wizard), answered)
 
     async def _take_up(self, run_id: str, *, resume: bool) -> None:
         from gpu_bringup.run.start import attach

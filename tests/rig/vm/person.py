@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 
-from console import Console
+from console import Console, Missed
 
 USER = "admin1"
 PROMPT = r"^(admin1|root)@rig:[^$#\n]*[$#] *$"
 TOOL = "/opt/gpu-bringup/scripts/gpu-bringup"
-MOK_PASSWORD = "rig-once"
+MOK_PASSWORD = "rigonce1"
 """Typed at the request and again in MokManager; letters that lie alike on all keyboards."""
 LOOK_SECONDS = 300
 BUILD_SECONDS = 1800
@@ -40,6 +41,13 @@ def say(console: Console, command: str, seconds: float = 120) -> str:
     return console.text()
 
 
+def reboot(console: Console, password: str) -> None:
+    """Order a reboot at the prompt."""
+    console.send("clear; sudo -k systemctl reboot\r")
+    console.wait(rf"password for {USER}", 60)
+    console.send(password + "\r")
+
+
 class Wizard:
     """The wizard on the serial console, driven by what it shows.
 
@@ -52,14 +60,15 @@ class Wizard:
         self.console = console
         self._password = password
 
-    def start(self, command: str = f"sudo {TOOL}") -> None:
-        """Start it and wait for the first picture."""
+    def start(self, command: str = f"sudo {TOOL}", *, waits: bool = False) -> None:
+        """Start it and wait for its first picture; ``waits``: that of a run that is there already."""
+        first = r"A run waits" if waits else r"\bQuit\b"
         self.console.send(f"clear; {command}\r")
         if "sudo" in command:
-            seen = self.console.wait(r"password for admin1|\bQuit\b", LOOK_SECONDS)
+            seen = self.console.wait(rf"password for {USER}|{first}", LOOK_SECONDS)
             if "password" in seen:
                 self.console.send(self._password + "\r")
-        self.console.wait(r"\bQuit\b", LOOK_SECONDS)
+        self.console.wait(first, LOOK_SECONDS)
 
     def see(self, pattern: str, name: str, seconds: float = LOOK_SECONDS) -> str:
         """Wait for a picture and keep it."""
@@ -70,6 +79,13 @@ class Wizard:
     def press(self, *keys: str) -> None:
         """Keys, one after the other."""
         self.console.press(*keys)
+
+    def choose(self, words: str) -> None:
+        """The numbered way with these words."""
+        found = re.search(rf"(\d) +{words}", self.console.text())
+        if found is None:
+            raise Missed(f"no such way: {words}\n{self.console.text()}")
+        self.press(found[1])
 
     def leave(self) -> None:
         """q, back to the shell."""

@@ -9,7 +9,7 @@ import time
 import mokmanager
 from console import Missed
 from machine import Machine
-from person import BUILD_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard, log_in
+from person import BUILD_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard, log_in, reboot
 
 from rig import Rig, Scenario
 
@@ -82,16 +82,16 @@ def core(rig: Rig, machine: Machine) -> str:
     # No card is in it yet: that is what the questions are for.
     wizard.see(r"Root cause: GPU on the bus", "look")
     request(wizard)
-    wizard.press("1")
+    wizard.choose("leave the wizard and reboot")
     wizard.back_in_shell()
     (rig.run_folder("core") / "end-state.json").write_text(json.dumps(end_state(machine)), "utf-8")
     all_signed(machine)
     said = load(machine)
     demand("Key was rejected by service" in said, f"before enrolment: {said}")
-    console.send("sudo systemctl reboot\r")
+    reboot(console, rig.password)
     enrolled(rig, machine)
     log_in(console, rig.password)
-    wizard.start()
+    wizard.start(waits=True)
     proof(wizard)
     demand(load(machine) == "accepted", load(machine))
     return "driver proven, built, signed, enrolled, accepted"
@@ -133,19 +133,21 @@ def run(wizard: Wizard) -> None:
     asked = 0
     while True:
         seen = wizard.console.wait(
-            r"input password(?: again)?|A reboot is needed|A step failed|The run broke off|"
-            r"could not be started|All steps are done",
+            r"one-time password for the firmware|A reboot is needed|A step failed|The run broke off|"
+            r"could not be started|All steps are done|What comes: the firmware asks",
             end - time.monotonic(),
         )
-        if not seen.startswith("input"):
+        if not seen.startswith("one-time"):
             break
         wizard.console.picture(f"asks-{asked}")
         asked += 1
         demand(asked < 5, "it asks for the password again and again")
-        wizard.press(*MOK_PASSWORD, "enter")
-        gone(wizard, r"Enter sends it")
+        wizard.press(*MOK_PASSWORD, "enter", *MOK_PASSWORD)
+        wizard.see(r"The two agree", "asks-agreed")
+        wizard.press("enter")
+        gone(wizard, r"one-time password for the firmware")
     wizard.console.picture("run-ended")
-    demand(seen == "A reboot is needed", f"the run ended: {seen}")
+    demand(seen.startswith(("A reboot", "What comes")), f"the run ended: {seen}")
 
 
 def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:
@@ -158,8 +160,8 @@ def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:
 
 def proof(wizard: Wizard) -> None:
     """After the reboot: the waiting run is offered, taken up, and ends with nothing left to do."""
-    wizard.see(r"waits for a reboot", "waits")
-    wizard.press("1")
+    wizard.see(r"A run waits(?s:.*)\d +go on", "waits")
+    wizard.choose("go on")
     wizard.see(r"7 VERIFY(?s:.*)|All steps are done", "verified", RUN_SECONDS)
     wizard.leave()
 
@@ -179,25 +181,23 @@ def enrolled(rig: Rig, machine: Machine) -> None:
 def apply_at_console(rig: Rig, machine: Machine, seconds: float = RUN_SECONDS) -> str:
     """``sudo gpu-bringup apply`` typed at the serial console, its prompts answered; its status."""
     console = machine.console
-    console.send(f'clear; sudo {TOOL} apply {WISH} --yes; echo "status"=$?\r')
+    console.send(f'clear; sudo -k {TOOL} apply {WISH} --yes; echo "status"=$?\r')
     end = time.monotonic() + seconds
     while True:
-        seen = console.wait(
-            r"password for admin1: *$|input password: *$|input password again: *$|^status=\d+",
+        # The stream, not the picture: a question that was answered still stands in that.
+        seen = console.stream(
+            r"password for admin1: |input password: |input password again: |status=\d+[\r\n]",
             end - time.monotonic(),
-        )
+        )[0].decode()
         if seen.startswith("status="):
             console.picture("apply-ended")
-            return seen.partition("=")[2]
+            return seen.partition("=")[2].strip()
         if "admin1" in seen:
             console.send(rig.password + "\r")
         else:
             console.picture("apply-asks")
+            time.sleep(1)
             console.send(MOK_PASSWORD + "\r")
-        # What was answered must go before the next question is looked for.
-        console.stream(r"[\r\n]", 60)
-        console.send("")
-        time.sleep(0.5)
 
 
 def headless(rig: Rig, machine: Machine) -> str:
@@ -219,9 +219,7 @@ def enrol(rig: Rig, machine: Machine) -> str:
     """The filed request, confirmed in MokManager: the kernel accepts the module, `check` is content."""
     console = machine.console
     log_in(console, rig.password)
-    console.send("sudo systemctl reboot\r")
-    console.wait(r"password for admin1", 60)
-    console.send(rig.password + "\r")
+    reboot(console, rig.password)
     enrolled(rig, machine)
     demand(load(machine) == "accepted", load(machine))
     log_in(console, rig.password)

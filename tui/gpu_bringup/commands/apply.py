@@ -26,6 +26,7 @@ from gpu_bringup.errors import BringupError, ExitCode, InputError, RefusedError
 from gpu_bringup.recover.ways import around
 from gpu_bringup.run import login_note
 from gpu_bringup.run.history import shown_plan
+from gpu_bringup.run.store import makes_room
 
 if TYPE_CHECKING:
     import argparse
@@ -75,7 +76,7 @@ def run(
     if getattr(arguments, "boot_trial", False):
         plan = _on_trial(arguments, plan, situation)
     keeps = not getattr(arguments, "without_old_packages", False)
-    _tell_kept(engine.keeping(asked.host, plan) if keeps else None)
+    _tell_kept(engine.keeping(asked.host, plan) if keeps else None, room=makes_room(plan))
     for text in engine.irrevocable(plan):
         say(paint(wrap(f"! Undo can't take this back: {text}"), "yellow"))
     if not first:
@@ -107,11 +108,14 @@ def _on_trial(arguments: argparse.Namespace, plan: Plan, situation: engine.Situa
     return changed
 
 
-def _tell_kept(kept: Estimate | None) -> None:
-    """Say what is kept for undo first, and refuse where there is no room for it."""
+def _tell_kept(kept: Estimate | None, *, room: bool) -> None:
+    """Say what is kept for undo first, and refuse where there is no room for it.
+
+    ``room``: the plan itself makes room first; what is kept then is seen when that is done.
+    """
     if kept is None or not kept.packages:
         return
-    if kept.too_big:
+    if kept.too_big and not room:
         raise RefusedError(
             f"{kept.packages} old packages are to be kept for undo, {size(kept.bytes)}, and only "
             f"{size(kept.free)} are free",

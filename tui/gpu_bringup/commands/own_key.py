@@ -26,7 +26,15 @@ def look_at_pair(host: Host, answers: Answers) -> None:
     if not answers.signing_key or host.kind != "local":
         return
     script = data_folder("scripts").joinpath("own-key.sh").read_text(encoding="utf-8")
-    argv = ("sh", "-c", script, "own-key", "--look", answers.signing_key, answers.signing_certificate)
+    argv = (
+        "sh",
+        "-c",
+        script,
+        "own-key",
+        "--look",
+        answers.signing_key,
+        answers.signing_certificate,
+    )
     result = host.run(argv)
     if isinstance(result, Unknown) or result.exit != 1:
         return

@@ -346,7 +346,10 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     steps: list[Step | None] = []
     unfinished = () if isinstance(facts.unfinished, Unknown) else facts.unfinished
     steps.append(removal_step(ctx))
-    if steps[0] is None and not unfinished and facts.interrupted is not True:
+    held = held_in_the_way(ctx)
+    series = () if held else series_steps(ctx)
+    # Of two series mixed, each lacks the other's half: the driver of one series brings it.
+    if steps[0] is None and not unfinished and facts.interrupted is not True and not series:
         steps.append(database.unmet_step(ctx))
     if (unfinished or facts.interrupted is True) and steps[0] is None:
         steps.append(
@@ -366,7 +369,6 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         facts.method is InstallMethod.MIXED or ctx.target is not None
     ):
         steps.append(_runfile_step(ctx))
-    held = held_in_the_way(ctx)
     if held:
         steps.append(
             Step(
@@ -379,8 +381,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 undo=(family.manager.hold(held),),
             )
         )
-    else:
-        steps += series_steps(ctx)
+    steps += series
     return (*(step for step in steps if step is not None), *_source_steps(ctx))
 
 

@@ -372,9 +372,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 done_when=() if enrolment_missing(ctx) else ("signature",),
                 estimate_seconds=180,
             )
-            for file in dict.fromkeys(
-                (*_unsigned(ctx), *_foreign(ctx), *_signed_otherwise(ctx))
-            )
+            for file in dict.fromkeys((*_unsigned(ctx), *_foreign(ctx), *_signed_otherwise(ctx)))
         ]
     if enrolment_missing(ctx):
         steps += _enrolment_steps(ctx)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host
 
 KEEP = "keep-for-undo"
+MAKE_ROOM = "make-room"
+"""Id of the step of ``ladder.room`` that removes nothing but caches and old logs."""
 """Id of the step that comes before the first change."""
 FOLDER = "undo"
 SCRIPT = "undo.sh"
@@ -117,7 +119,15 @@ def with_store(plan: Plan, folder: Path, *, old_packages: bool = True) -> Plan:
             commands.append(command)
         return replace(step, commands=tuple(commands))
 
-    return replace(plan, steps=(first, *map(with_fetch, plan.steps)))
+    steps = tuple(map(with_fetch, plan.steps))
+    # On a full disk there is no place to keep anything in before room is made.
+    begin = 1 if makes_room(plan) else 0
+    return replace(plan, steps=(*steps[:begin], first, *steps[begin:]))
+
+
+def makes_room(plan: Plan) -> bool:
+    """Does the plan begin with a step that frees space without changing any package?"""
+    return bool(plan.steps) and plan.steps[0].id == MAKE_ROOM
 
 
 def prepare(folder: Path, plan: Plan) -> dict[Path, tuple[str, int]]:

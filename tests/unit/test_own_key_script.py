@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from unit.test_dkms_sign import sign_file
 
 from gpu_bringup.commands.own_key import look_at_pair
 from gpu_bringup.errors import InputError
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.answers import Answers
+from unit.test_dkms_sign import sign_file
 
 pytestmark = pytest.mark.process
 
@@ -34,7 +34,7 @@ class Bench:
             key = self.path(f"{name}.key")
             openssl("req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
                     "-outform", "DER", "-keyout", key, "-out", self.path(f"{name}.der"))  # fmt: skip
-            os.chmod(key, 0o600)
+            Path(key).chmod(0o600)
         openssl("pkey", "-in", self.path("own.key"), "-aes256", "-passout", "pass:none",
                 "-out", self.path("locked.key"))  # fmt: skip
         openssl(
@@ -42,12 +42,12 @@ class Bench:
         )
         openssl("x509", "-inform", "DER", "-in", self.path("own.der"), "-out", self.path("own.pem"))
         (root / "open.key").write_bytes((root / "own.key").read_bytes())
-        os.chmod(root / "open.key", 0o644)
+        (root / "open.key").chmod(0o644)
         for name, mode in (("pin", 0o600), ("open.pin", 0o644)):
             (root / name).write_text("4711")
-            os.chmod(root / name, mode)
+            (root / name).chmod(mode)
         for name in ("locked.key", "der.key"):
-            os.chmod(root / name, 0o600)
+            (root / name).chmod(0o600)
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -86,7 +86,7 @@ def bench(made: Bench, tmp_path: Path) -> Bench:
     for file in made.root.iterdir():
         if file.is_file():
             (tmp_path / file.name).write_bytes(file.read_bytes())
-            os.chmod(tmp_path / file.name, stat.S_IMODE(file.stat().st_mode))
+            (tmp_path / file.name).chmod(stat.S_IMODE(file.stat().st_mode))
     return fresh
 
 

@@ -47,12 +47,16 @@ BY_HAND = {
     "(gpu-bringup apply).",
     "distribution-not-known": "This distribution can't be set up from here: install its own NVIDIA "
     "packages by hand; check and verification work all the same.",
-    "kernel-lockdown": "Policy demands signed modules (lockdown or module.sig_enforce): whether to relax "
-    "it is a security decision of yours; nothing is changed here.",
+    "kernel-lockdown": "Policy demands modules that are signed by a key built into this kernel (lockdown or "
+    "module.sig_enforce): where you have that key, name it with --signing-key. Whether to relax the policy "
+    "is a security decision of yours; nothing is changed here.",
 }
 """What only a person can do or decide, by cause: said whatever the plan does besides."""
 
 IF_NO_STEP = {
+    "sb-key-revoked": "Make a pair that nobody revoked and name it: 'gpu-bringup apply --signing-key NEW.key "
+    "--signing-certificate NEW.der' signs the modules with it and asks the firmware to trust it. What was "
+    "revoked stays revoked: somebody did that on purpose.",
     "no-gpu-found": "Check seating and power, the slot and Above 4G Decoding in the firmware, and in a "
     "virtual machine that its host passes a GPU through; then look again (lspci -d 10de:).",
     "modules-not-loadable": "Boot a kernel that loads modules (a distribution's own), or have the driver "

@@ -14,6 +14,7 @@ WIDTH = 76
 """Cells of the drawn screen: it fits into 80 columns."""
 _BYTES_A_ROW = 10
 _CHOSEN = "reverse"
+"""MokManager marks by colour alone; the > is for terminals without."""
 
 
 def fingerprint_rows(fingerprint: str) -> list[str]:
@@ -65,7 +66,9 @@ def screen_text(walk: Walk, report: Report, seconds: int | None) -> Content:
     if walk.at == PASSWORD:
         return _box("Enroll the key(s)?", [blank, "   Password: ", blank])
     rows = [
-        Content.styled(f" {choice} ", _CHOSEN) if number == walk.cursor else Content(f" {choice} ")
+        Content.styled(f"> {choice} ", _CHOSEN)
+        if number == walk.cursor
+        else Content(f"  {choice} ")
         for number, choice in enumerate(screen.choices)
     ]
     return _box(screen.title, [blank, *(Content.assemble("   ", row) for row in rows), blank])

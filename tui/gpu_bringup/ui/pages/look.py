@@ -49,12 +49,12 @@ class LookPage(Page):
             Binding(f"{number}", f"point({number})", "To a way", show=False)
             for number in range(1, 10)
         ),
+        Binding("e", "enrolment", "Signing key"),
         Binding("d", "decide", "Decide"),
         Binding("s", "next_boot", "Next boot"),
         Binding("l", "ladder", "Ladder"),
         Binding("i", "about", "About"),
         Binding("r", "look_again", "Look again"),
-        Binding("e", "enrolment", "Signing key"),
     ]
 
     class AskAgain(Message):
@@ -352,6 +352,8 @@ class LookPage(Page):
         )
         if self.wizard.recovery is not None and not self.has_class("-ladder"):
             what = tr("A number takes a way, i tells all about it, l shows the ladder.")
+            if self._asked_firmware():
+                what = f"{what} {tr('e shows how far the signing key is.')}"
         elif self.wizard.recovery is not None:
             what = tr("l goes back to the ways on.")
         if self.wizard.recovery is not None and not self.has_class("-ladder"):

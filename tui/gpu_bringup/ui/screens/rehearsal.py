@@ -10,6 +10,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from gpu_bringup import engine, enrolling
+from gpu_bringup.i18n import tr
 from gpu_bringup.signing.rehearsal import WINDOW_SECONDS
 from gpu_bringup.signing.report import Report
 from gpu_bringup.signing.walk import FIRST, PASSWORD, Walk
@@ -23,10 +24,10 @@ class RehearsalScreen(FullScreen[None]):
     """Takes the keys that MokManager takes; wrong ones are allowed and say what they would do."""
 
     BINDINGS = [
-        Binding("up", "press('up')", "Up", show=False),
-        Binding("down", "press('down')", "Down", key_display="Down"),
-        Binding("enter", "press('enter')", "Take it", key_display="Enter"),
-        Binding("backspace", "press('backspace')", "Take back a letter", show=False),
+        Binding("enter", "take", "Go on", key_display="Enter"),
+        Binding("down", "down", "Next entry", key_display="Down"),
+        Binding("up", "up", "Entry before", key_display="Up"),
+        Binding("backspace", "rub", "Take a letter back", show=False),
         Binding("c", "clock", "Count down"),
         Binding("r", "again", "Once more"),
         Binding("escape", "close", "Leave the rehearsal", key_display="Esc"),
@@ -103,13 +104,10 @@ class RehearsalScreen(FullScreen[None]):
             return self._clock_may_start
         if action == "again":
             return walk.over
-        if action == "press":
-            if walk.over:
-                return False
-            if walk.anything or parameters == ("enter",):
-                return True
-            wanted = ("backspace",) if walk.at == PASSWORD else ("up", "down")
-            return parameters[0] in wanted
+        if action in ("take", "down", "up", "rub"):
+            typing = walk.at == PASSWORD
+            fits = typing == (action == "rub")
+            return not walk.over and (action == "take" or (fits and not walk.anything))
         return True
 
     @property
@@ -123,10 +121,29 @@ class RehearsalScreen(FullScreen[None]):
         if not event.is_printable or (event.character == "c" and self._clock_may_start):
             return
         event.stop()
-        self.action_press(event.character)
+        self._press(event.character)
 
-    def action_press(self, key: str) -> None:
-        """One key of MokManager's."""
+    def shown_key(self, action: str) -> str:
+        """Where any key goes on, the line of keys says so."""
+        return tr("any key") if action == "take" and self.walk.anything else ""
+
+    def action_take(self) -> None:
+        """Enter."""
+        self._press("enter")
+
+    def action_down(self) -> None:
+        """To the next entry."""
+        self._press("down")
+
+    def action_up(self) -> None:
+        """To the entry before."""
+        self._press("up")
+
+    def action_rub(self) -> None:
+        """Take the last letter back."""
+        self._press("backspace")
+
+    def _press(self, key: str) -> None:
         self.walk.press(key)
         self._stop_clock()
         self._show()

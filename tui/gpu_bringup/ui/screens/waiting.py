@@ -122,12 +122,9 @@ class WaitingScreen(FullScreen["str | None"]):
             if self.app.size.height < 30:
                 # What counts now is the key; the steps have had their turn.
                 self.query_one("#waiting-steps").display = False
-        self.mount(self._ways(), after="#waiting-heading")
-        self.call_after_refresh(self._first_focus)
-
-    def _first_focus(self) -> None:
-        for ways in self.query(Ways):
-            ways.focus()
+        ways = self._ways()
+        self.mount(ways, after="#waiting-heading")
+        ways.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()

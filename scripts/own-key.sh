@@ -120,7 +120,14 @@ if ! env -u KBUILD_SIGN_PIN timeout 60 setsid -w "$sign" "${hash:-sha256}" "$key
         provider=$(openssl version -m 2>/dev/null | sed -n 's/^MODULESDIR: "\(.*\)"$/\1/p')/pkcs11.so
         [ -e "$provider" ] || fail \
             "the sign-file of $kernel reaches tokens through OpenSSL's provider pkcs11, and there is none here ($provider)" \
-            'Debian 13 and later: install pkcs11-provider. Debian 12 has no package of it: give a key in a file, or take Debian 13.'
+            'Debian 13 and later: install pkcs11-provider and p11-kit-modules. Debian 12 has no package of it: give a key in a file, or take Debian 13.'
+        # Where openssl.cnf names no module, it goes through p11-kit's (provider-pkcs11(7)).
+        proxy=$(grep -ao '/[[:alnum:]_/.-]*p11-kit-proxy\.so' "$provider" | head -n 1)
+        settings=$(openssl version -d | sed -n 's/^OPENSSLDIR: "\(.*\)"$/\1/p')/openssl.cnf
+        if [ -n "$proxy" ] && [ ! -e "$proxy" ] && ! grep -qs '^[^#]*pkcs11-module-path' "$settings"; then
+            fail "OpenSSL's provider pkcs11 has no way to the token's module: $proxy is not there" \
+                "Debian: install p11-kit-modules. Elsewhere name the module in $settings (pkcs11-module-path)."
+        fi
     fi
     if grep -aq 'ENGINE_by_id' "$sign"; then
         engine=$(openssl version -e 2>/dev/null | sed -n 's/^ENGINESDIR: "\(.*\)"$/\1/p')/pkcs11.so
@@ -128,6 +135,9 @@ if ! env -u KBUILD_SIGN_PIN timeout 60 setsid -w "$sign" "${hash:-sha256}" "$key
             "the sign-file of $kernel reaches tokens through OpenSSL's engine pkcs11, and there is none here ($engine)" \
             'Debian and Ubuntu: install libengine-pkcs11-openssl. Red Hat and Fedora: openssl-pkcs11.'
     fi
+    ! grep -q 'key values mismatch' "$scratch/said" ||
+        fail "the token gave no private key that fits $certificate" \
+            'The URI is wrong, the PIN in its file is, the token is not there, or the certificate is of another key.'
     fail 'sign-file could not use the token' \
         "It needs the token's module, the right URI, and the PIN from a file (pin-source=file:/path in the URI)."
 fi

@@ -124,9 +124,12 @@ own_key_on_a_token() {
         expect "without the provider it is refused (exit status $status)" said apply-token-bare 'install pkcs11-provider'
         expect "dkms was told of nothing" [ ! -e "$root$configuration" ]
         rig_enter "$root" apt-get install -y -q --no-install-recommends pkcs11-provider >>"$work/$suite-token.log" 2>&1
+        status=$(bring "$root" apply-token-module --signing-key "$uri" --signing-certificate /root/token.der)
+        expect "without a way to the token's module too (exit status $status)" said apply-token-module 'install p11-kit-modules'
+        rig_enter "$root" apt-get install -y -q --no-install-recommends p11-kit-modules >>"$work/$suite-token.log" 2>&1
         make_pair "$root" /root/other "Other key"
         status=$(bring "$root" apply-token-pair --signing-key "$uri" --signing-certificate /root/other.der)
-        expect "another key's certificate is refused (exit status $status)" said apply-token-pair 'are no pair'
+        expect "another key's certificate is refused (exit status $status)" said apply-token-pair 'no private key that fits'
         expect "dkms was told of nothing" [ ! -e "$root$configuration" ]
         status=$(bring "$root" apply-token --signing-key "$uri" --signing-certificate /root/token.der)
         expect "with it apply ends with 0 (exit status $status)" [ "$status" = 0 ]

@@ -7,7 +7,7 @@
 #   sudo tests/rig/vm.sh --list      the scenarios
 #   sudo tests/rig/vm.sh --build     only make what is cached
 #
-# Environment: RIG_CACHE  folder that keeps disks and states (default: /srv/rig/vm; 8 GB)
+# Environment: RIG_CACHE  folder that keeps disks and states (default: /var/tmp/gpu-bringup-vm; 8 GB)
 #              RIG_MIRROR, RIG_SECURITY  archive entries (default: those of this host's own sources)
 # Needs root, the package archive, and from it: qemu-system-x86 qemu-utils ovmf mtools dosfstools fdisk
 # e2fsprogs mmdebstrap openssh-client python3-pexpect python3-pyte. Needs no KVM, loop device or vfat.
@@ -39,7 +39,7 @@ if [ ${#needed[@]} -gt 0 ]; then
     exit 4
 fi
 
-cache=${RIG_CACHE:-/srv/rig/vm}
+cache=${RIG_CACHE:-/var/tmp/gpu-bringup-vm}
 # Of machines that live for minutes and can be reached from this host alone.
 export VM_PASSWORD=rig-password
 build=

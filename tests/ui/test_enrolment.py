@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from gpu_bringup import engine
 from gpu_bringup.errors import RunLockedError
+from gpu_bringup.facts.collect import collect
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.facts import Facts
@@ -42,7 +43,7 @@ def on_record(stage: str, *, basic: bool = False, taken: bool | None = None) -> 
 
 
 def squeezed(app: WizardApp) -> str:
-    return " ".join(screen_text(app).split())
+    return " ".join(screen_text(app).replace("│", " ").split())
 
 
 async def rehearsing(pilot: Pilot[int]) -> RehearsalScreen:
@@ -223,7 +224,7 @@ def enrolling_plan() -> Plan:
 
 def local(monkeypatch: pytest.MonkeyPatch, stage: str) -> WizardApp:
     """The wizard on this machine, whose facts come from a record; runs are real."""
-    facts = engine.observe(made.host(made.secure(stage)))
+    facts = collect(made.host(made.secure(stage)))
 
     def observe(host: object, **_: object) -> Facts:
         return facts

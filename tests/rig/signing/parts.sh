@@ -133,10 +133,6 @@ make_token() { # make_token ROOT: a key on a software token; its certificate is 
             --type privkey --label mok --id 01 --usage-sign
         rm /srv/token.key /srv/token.key.der
         printf %s "$1" >/root/pin
-        mkdir -p /etc/pkcs11/modules
-        printf "module: %s\n" "$library" >/etc/pkcs11/modules/softhsm2.module
-        chmod 0755 /etc/pkcs11 /etc/pkcs11/modules
-        chmod 0644 /etc/pkcs11/modules/softhsm2.module
     ' _ "$token_pin"
 }
 

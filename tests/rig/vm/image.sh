@@ -100,6 +100,7 @@ GRUB
     chmod 0700 "$root/root/.ssh"
     cp "$cache/id.pub" "$root/root/.ssh/authorized_keys"
     printf 'PermitRootLogin prohibit-password\nUseDNS no\n' >"$root/etc/ssh/sshd_config.d/rig.conf"
+    # shellcheck disable=SC2016  # the inner shell expands
     rig_enter "$root" sh -ec '
         systemctl enable systemd-networkd ssh
         systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \

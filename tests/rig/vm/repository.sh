@@ -6,7 +6,7 @@
 
 # vm_repository CACHE LOG: CACHE/repository/srv and CACHE/repository/profile.toml.
 vm_repository() {
-    local cache=$1 log=$2 builder=$1/builder target=$1/repository distribution pair
+    local log=$2 builder=$1/builder target=$1/repository distribution pair
     if [ ! -d "$builder" ]; then
         rm -rf --one-file-system "$builder.new"
         mmdebstrap --variant=minbase --components=main --include=gcc,libc6-dev,dpkg-dev,apt-utils,gnupg \

@@ -20,7 +20,7 @@ def main() -> int:
     """0: every scenario ended as it must."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--cache", type=Path, default=Path("/srv/rig/vm"))
+    parser.add_argument("--cache", type=Path, default=Path("/var/tmp/gpu-bringup-vm"))
     parser.add_argument("--suites", default="bookworm trixie")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()

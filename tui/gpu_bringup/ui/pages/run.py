@@ -424,7 +424,8 @@ class RunPage(Page):
                 return
             if not self._may():
                 return
-            self.model.prompt = None
+            # The next question may come before this page has seen a moment without one.
+            self.model.prompt = self._asked = None
             try:
                 follower.answer(answer)
                 self._second.keep(text, answer, self.model)

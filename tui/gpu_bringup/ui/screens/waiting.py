@@ -28,7 +28,7 @@ from gpu_bringup.ui.screens.choose import Ways
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.screens.log import LogScreen
 from gpu_bringup.ui.state import Wizard
-from gpu_bringup.ui.words import heading, lines
+from gpu_bringup.ui.words import hanging, heading, lines
 
 
 class WaitingScreen(FullScreen["str | None"]):
@@ -118,7 +118,7 @@ class WaitingScreen(FullScreen["str | None"]):
             following = enrol_text.next_text(report)
             if following.plain and not enrol_text.can_ask_again(report):
                 parts.append(following)
-            shown.update(lines(parts))
+            shown.update(hanging(lines(parts), self.app.size.width - 3))
             if self.app.size.height < 30:
                 # What counts now is the key; the steps have had their turn.
                 self.query_one("#waiting-steps").display = False

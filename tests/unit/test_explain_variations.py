@@ -205,6 +205,7 @@ def other_versions(text: str) -> str:
     text = re.sub(r"(?<=-)\d+(?=-(?:generic|amd64|aws|default)\b)", "99", text)
     text = re.sub(r"(?<![\d.])(?:5|6)\.\d+\.\d+(?=-\d)", "6.17.4", text)
     text = re.sub(r"\b0000:(?:3b|01|0a|2c):00", "0000:d8:00", text)
+    text = re.sub(r"\b(\d{3}\.\d{2,3})\.(\d\d)\b", r"\1.9\2", text)
     text = re.sub(r"pid=\d+, name=[\w-]+", "pid=987654, name=trainer", text)
     return text.replace("/home/user", "/srv/jobs").replace("ubuntu2204", "debian13")
 

@@ -196,8 +196,10 @@ as_nobody() { # as_nobody ROOT FILE: reads it
 private() { # private ROOT KEY
     expect "$2 is of root, 0600" [ "$(stat -c '%U %a' "$1$2")" = 'root 600' ]
     expect "nobody else can read it" not as_nobody "$1" "$2"
-    expect "nobody else can put another in its place" [ "$(stat -c '%U %A' "$(dirname "$1$2")" | tr -d 'rxs' | cut -c 1-12)" = 'oot dw----' ]
+    expect "its folder is of root, nobody else writes to it" closed_folder "$(dirname "$1$2")"
 }
+
+closed_folder() { [ "$(stat -c %U "$1")" = root ] && [ $((0$(stat -c %a "$1") & 022)) = 0 ]; }
 
 not() { ! "$@"; }
 

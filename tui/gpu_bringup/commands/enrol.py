@@ -83,9 +83,15 @@ def _tell(report: Report) -> None:
     }
     show(heads[report.verdict])
     for witness in report.witnesses:
-        show(wrap(f"{_MARKS[witness.state]} {witness.name}: {witness.text} ({witness.source})", 2))
+        show(
+            wrap(
+                f"{_MARKS[witness.state]} {witness.name}: {witness.text} ({witness.source})",
+                2,
+                hang=2,
+            )
+        )
     if report.fingerprint:
-        show(wrap(f"  This host's key has the SHA-1 fingerprint {report.fingerprint.upper()}.", 2))
+        show(wrap(f"This host's key has the SHA-1 fingerprint {report.fingerprint.upper()}.", 2))
     if report.enrolment.next and report.enrolment.stage is not Stage.ENROLLED:
         show(wrap(f"Next: {report.enrolment.next}", 2))
 
@@ -104,7 +110,7 @@ def _tell_screen(number: int, screen: Screen) -> None:
     show(f"{number}. {screen.title}")
     for index, choice in enumerate(screen.choices):
         show(f"     {'>' if index == screen.choose else ' '} {choice}")
-    show(wrap(f"   Press: {screen.keys}", 3))
+    show(wrap(f"Press: {screen.keys}", 3))
     for text in (screen.why, screen.wrong):
         if text:
-            show(wrap(f"   {text}", 3))
+            show(wrap(text, 3))

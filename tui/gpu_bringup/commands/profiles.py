@@ -19,9 +19,12 @@ from gpu_bringup.errors import ExitCode, InputError
 from gpu_bringup.failures.titles import titles
 from gpu_bringup.model.catalogue import Catalogue, Scenario
 from gpu_bringup.model.guide import GuideClaim, Origin
+from gpu_bringup.signing import consoles
 
 if TYPE_CHECKING:
     import argparse
+
+    from gpu_bringup.signing.consoles import Console
 
 _ORIGINS = {"project": "gpu-bringup", "host": "this host", "folder": "--profiles"}
 # What people type for a kind, besides its name and its plural.
@@ -124,6 +127,10 @@ def _validate(found: Survey, name: str | None, as_json: bool) -> int:
         counts["failures"] = len(failures.load(folder, thorough=True))
     except InputError as error:
         problems.append(error)
+    try:
+        counts["consoles"] = len(_consoles(name))
+    except InputError as error:
+        problems.append(error)
     as_of = found.catalogue.as_of
     if as_json:
         print_json(
@@ -138,6 +145,14 @@ def _validate(found: Survey, name: str | None, as_json: bool) -> int:
     elif not problems:
         show(wrap(f"Valid, as of {as_of}: {_counted(counts)}."))
     return _tell(tuple(problems))
+
+
+def _consoles(name: str | None) -> tuple[Console, ...]:
+    """The project's consoles, or those of the folder that is validated, where it has some."""
+    own = Path(name) / "consoles" if name else None
+    if own is not None and own.is_dir():
+        return consoles.read_consoles(own, str(own))
+    return consoles.load_consoles()
 
 
 def _list(found: Survey, as_json: bool) -> None:

@@ -11,6 +11,8 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.resources import data_folder
 
 if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
     from gpu_bringup.model.facts import PlatformFacts
 
 
@@ -49,42 +51,86 @@ class Console:
         }
 
 
+_TEXTS = ("id", "name", "open", "before")
+_HINT = "A console has id, name, open, before, sources, and may have match and certainty."
+
+
 @lru_cache(maxsize=1)
 def load_consoles() -> tuple[Console, ...]:
     """All consoles of ``profiles/consoles``, in the order of the file.
 
     Raises:
-        InputError: an entry lacks a field, or has one that isn't known.
+        InputError: an entry is wrong, or never reached.
     """
-    folder = data_folder("profiles").joinpath("consoles")
-    return tuple(
-        _console(table, f"{name}: [[console]] {number}")
-        for name, content in read_files(toml_files(folder, "profiles/consoles"))
-        for number, table in enumerate(content.get("console", ()), 1)
-    )
+    return read_consoles(data_folder("profiles").joinpath("consoles"), "profiles/consoles")
 
 
-def _console(table: dict[str, Any], place: str) -> Console:
-    known = {"id", "name", "match", "open", "before", "certainty", "sources"}
-    missing = {"id", "name", "open", "before", "sources"} - table.keys()
+def read_consoles(folder: Traversable, prefix: str) -> tuple[Console, ...]:
+    """All consoles of a folder, in the order of their files.
+
+    Args:
+        prefix: what to call the folder in an error.
+
+    Raises:
+        InputError: an entry is wrong, named twice, or stands after one that fits every machine.
+    """
+    found: list[Console] = []
+    for name, content in read_files(toml_files(folder, prefix)):
+        entries = content.get("console", [])
+        if content.keys() - {"console"} or not isinstance(entries, list):
+            raise InputError("only [[console]] entries stand here", file=name, hint=_HINT)
+        for number, table in enumerate(entries, 1):
+            place = f"[[console]] {number}"
+            console = _console(table, name, place)
+            if any(other.id == console.id for other in found):
+                raise InputError(f"there are two consoles '{console.id}'", file=name, place=place)
+            if any(not other.clouds and not other.vendors for other in found):
+                text = "it is never reached: an entry before it fits every machine"
+                raise InputError(text, file=name, place=place, hint="Put that one last.")
+            found.append(console)
+    return tuple(found)
+
+
+def _console(table: Any, file: str, place: str) -> Console:
+    if not isinstance(table, dict):
+        raise InputError("this is no table", file=file, place=place, hint=_HINT)
+    known = {*_TEXTS, "match", "certainty", "sources"}
+    missing = {*_TEXTS, "sources"} - table.keys()
     if missing or table.keys() - known:
         wrong = ", ".join(sorted(missing or table.keys() - known))
-        raise InputError(
-            f"{'missing' if missing else 'unknown'} field: {wrong}",
-            file=place,
-            hint="A console has id, name, open, before, sources, and may have match and certainty.",
-        )
-    match = table.get("match", {})
+        word = "missing" if missing else "unknown"
+        raise InputError(f"{word} field: {wrong}", file=file, place=place, hint=_HINT)
+    for key in _TEXTS:
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise InputError(f"{key} must be a text", file=file, place=place, hint=_HINT)
+    match, certainty = table.get("match", {}), table.get("certainty", "documented")
+    if not isinstance(match, dict) or match.keys() - {"cloud", "vendor"}:
+        raise InputError("match has cloud and vendor only", file=file, place=place, hint=_HINT)
+    if certainty not in ("documented", "second-hand"):
+        text = "certainty is documented or second-hand"
+        raise InputError(text, file=file, place=place, hint=_HINT)
     return Console(
-        id=table["id"],
-        name=table["name"],
-        open=table["open"],
-        before=table["before"],
-        sources=tuple(table["sources"]),
-        clouds=tuple(match.get("cloud", ())),
-        vendors=tuple(match.get("vendor", ())),
-        certainty=table.get("certainty", "documented"),
+        **{key: table[key] for key in _TEXTS},
+        sources=_texts(table["sources"], "sources", file, place),
+        clouds=_marks(match, "cloud", file, place),
+        vendors=_marks(match, "vendor", file, place),
+        certainty=certainty,
     )
+
+
+def _texts(value: Any, key: str, file: str, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(i, str) and i for i in value):
+        raise InputError(f"{key} must be a list of texts", file=file, place=place, hint=_HINT)
+    return tuple(value)
+
+
+def _marks(match: dict[str, Any], key: str, file: str, place: str) -> tuple[str, ...]:
+    marks = _texts(match[key], f"match.{key}", file, place) if key in match else ()
+    if any(mark != mark.lower() for mark in marks):
+        # They are compared with what DMI says in lower case.
+        text = f"match.{key} must be in lower case"
+        raise InputError(text, file=file, place=place, hint=_HINT)
+    return marks
 
 
 def console_of(platform: PlatformFacts) -> Console | None:

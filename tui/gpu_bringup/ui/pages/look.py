@@ -360,10 +360,12 @@ class LookPage(Page):
             # The cause stands above already.
             self.query_one("#verdict", Static).update(Content.styled(what, MUTED))
             return
+        verdict = verdict_text(situation.report)
+        gap = "  " if verdict.plain.endswith((".", "?", "!")) else ".  "
         self.query_one("#verdict", Static).update(
-            lines([verdict_text(situation.report), Content.styled(what, MUTED)])
+            lines([verdict, Content.styled(what, MUTED)])
             if self.app.size.width >= 100 or situation.report.verdict != "broken"
-            else Content("  ").join([verdict_text(situation.report), Content.styled(what, MUTED)])
+            else Content(gap).join([verdict, Content.styled(what, MUTED)])
         )
 
     async def _show_ways(self) -> None:

@@ -66,13 +66,14 @@ class OutcomePage(Page):
         enrolling = state == "reboot" and enrol_text.asked_in(model)
         self.set_class(enrolling, "-enrolling")
         message = str(ended.get("message", ""))
-        comes = enrol_text.what_comes(enrol_flow.report_of(self.wizard))
+        report = enrol_flow.report_of(self.wizard) if enrolling else None
+        comes = enrol_text.what_comes(report) if enrolling else Content("")
         self.query_one("#what-text", Static).update(
             paragraphs(
                 [
                     Content.styled(title(state, self.wizard.undoing), f"bold {style}"),
                     message if not enrolling else "",
-                    comes if enrolling else "",
+                    comes,
                     meaning(state, model),
                 ]
             )

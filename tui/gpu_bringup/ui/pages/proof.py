@@ -69,12 +69,17 @@ class ProofPage(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "begin":
-            return self.needed and not self.running and self.wizard.proven is None
+            return self.needed and not self.running and not self._is_proven
         if action == "stop":
             return self.running
         if action == "log":
             return bool(self._log())
         return True
+
+    @property
+    def _is_proven(self) -> bool:
+        """A refusal may have been mended since: the trial can be begun again."""
+        return self.wizard.proven is not None and self.wizard.proven.chosen is not None
 
     def blocked(self) -> str:
         if self.running:
@@ -225,10 +230,9 @@ class ProofPage(Page):
 
     def _result(self, proven: Recommendation) -> Content:
         if proven.chosen is None:
-            why = " ".join(reason.detail for reason in proven.refusal)
-            return Content.styled(
-                tr("No candidate could be proven: {why}").format(why=why), "bold $text-error"
-            )
+            why = " ".join(dict.fromkeys(reason.detail for reason in proven.refusal))
+            told = tr("No candidate could be proven: {why} s tries again once that is mended.")
+            return Content.styled(told.format(why=why), "bold $text-error")
         driver = proven.chosen.target.driver
         return Content.styled(
             tr("Proven: {driver} ({flavour} modules). n goes on to the plan.").format(

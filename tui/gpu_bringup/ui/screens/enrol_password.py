@@ -73,7 +73,8 @@ class EnrolPasswordScreen(Dialog["str | None"]):
             self.query_one("#second", Input).focus()
         elif first != second:
             field = self.query_one("#second", Input)
-            field.value = ""
+            with field.prevent(Input.Changed):
+                field.value = ""
             field.focus()
             self._say(tr("The two differ: type the second one again."))
         else:

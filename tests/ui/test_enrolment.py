@@ -299,6 +299,7 @@ async def test_no_answer_sends_nothing_and_is_asked_again(
         await until(pilot, lambda: isinstance(app.screen, EnrolPasswordScreen))
         await pilot.press(*"boiler12", "tab", *"boiler12", "enter")
         await until(pilot, lambda: app.wizard.run_state == "reboot")
+        await until(pilot, lambda: "What you can do" in screen_text(app))
 
 
 def waiting_run(state: Path, *, rebooted: bool) -> Follower:
@@ -368,6 +369,7 @@ async def test_after_the_reboot_an_enrolled_key_is_proven_and_the_run_goes_on(
         assert "ask the firmware again" not in text
         await pilot.press("1")
         await until(pilot, lambda: app.wizard.run_state == "done")
+        await until(pilot, lambda: app.wizard.after is not None)
 
 
 @pytest.mark.process

@@ -122,6 +122,8 @@ class WaitingScreen(FullScreen["str | None"]):
             if self.app.size.height < 30:
                 # What counts now is the key; the steps have had their turn.
                 self.query_one("#waiting-steps").display = False
+            else:
+                shown.styles.margin = (1, 0, 0, 0)
         ways = self._ways()
         self.mount(ways, after="#waiting-heading")
         ways.focus()

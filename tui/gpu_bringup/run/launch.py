@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from gpu_bringup import __version__
 from gpu_bringup.errors import BringupError, HostError, InputError, RefusedError
 from gpu_bringup.hosts.detached import python_environment, start_detached
 from gpu_bringup.hosts.environment import PROXY_VARIABLES, proxies
+from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.paths import state_folder
 from gpu_bringup.run import fits, history, lock, store, trusted
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 MARK = "gpu-bringup-run: "
 _PROXIES = "proxies.json"
 _PATIENCE = 30.0
+_ROOM = 32 << 20
+"""Bytes that a run's folder, its logs and its reserve take at most, with something to spare."""
 _ENDING = 3.0
 """Seconds that a worker may take from its last word to its end."""
 
@@ -57,6 +61,7 @@ def make_run(
         HostError: it can't be made.
     """
     refuse_beside_another(state)
+    made = _make_room(plan, state)
     owner = os.environ.get("SUDO_UID", "")
     info = {
         "schema": 1,
@@ -64,7 +69,7 @@ def make_run(
         "tool_version": __version__,
         "owner": int(owner) if owner.isdigit() and os.geteuid() == 0 else os.geteuid(),
         "host_mark": fits.host_mark(),
-        "prelude": [dict(item) for item in prelude],
+        "prelude": [*(dict(item) for item in prelude), *made],
         "mend": [command.to_json() for command in mend],
     }
     run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
@@ -87,6 +92,25 @@ def make_run(
             hint="df -h shows whether a disk is full.",
         ) from error
     return folder
+
+
+def _make_room(plan: Plan, state: Path) -> list[dict[str, Any]]:
+    """Clean a disk on which not even the run's own folder fits, where the plan begins with that.
+
+    The step frees caches and old logs only, and is taken again as the run's first: nothing is done
+    that the operator didn't agree to. Returns what goes to the journal.
+    """
+    if not store.makes_room(plan) or os.geteuid() != 0:
+        return []
+    host = LocalHost()
+    place = next(part for part in (state, *state.parents) if part.is_dir())
+    if shutil.disk_usage(place).free >= _ROOM:
+        return []
+    for command in plan.steps[0].commands:
+        host.run(command.argv, timeout=120.0)
+    free = shutil.disk_usage(place).free
+    argvs = [list(command.argv) for command in plan.steps[0].commands]
+    return [{"event": "room-made", "commands": argvs, "free_bytes": free}]
 
 
 def hand_over(folder: Path, settings: Mapping[str, str]) -> None:

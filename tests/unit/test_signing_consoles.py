@@ -29,7 +29,7 @@ GOOD = """
 [[console]]
 id = "one"
 name = "One"
-match.vendor = ["one"]
+vendors = ["one"]
 open = "like this"
 before = "so"
 sources = ["https://example.org/one"]
@@ -63,9 +63,9 @@ def test_every_console_names_its_source() -> None:
         ('name = "One"', "name = 1", "name must be a text"),
         ('open = "like this"', 'open = " "', "open must be a text"),
         ('sources = ["https://example.org/one"]', "sources = []", "sources must be a list"),
-        ('match.vendor = ["one"]', 'match.vendor = "one"', "match.vendor must be a list"),
-        ('match.vendor = ["one"]', 'match.vendor = ["One"]', "must be in lower case"),
-        ('match.vendor = ["one"]', 'match.board = ["one"]', "match has cloud and vendor only"),
+        ('vendors = ["one"]', 'vendors = "one"', "vendors must be a list"),
+        ('vendors = ["one"]', 'vendors = ["One"]', "must be in lower case"),
+        ('vendors = ["one"]', 'boards = ["one"]', "unknown field: boards"),
         ('before = "so"', 'before = "so"\ncertainty = "sure"', "documented or second-hand"),
         ("[[console]]", "[[consoles]]", "only [[console]] entries"),
         ("[[console]]", "[console]", "only [[console]] entries"),
@@ -92,7 +92,7 @@ def test_a_wrong_entry_is_refused_with_its_place(
     ("text", "said"),
     [
         (GOOD + GOOD, "two consoles 'one'"),
-        (GOOD.replace('match.vendor = ["one"]\n', "") + GOOD.replace('"one"', '"two"'), "never"),
+        (GOOD.replace('vendors = ["one"]\n', "") + GOOD.replace('"one"', '"two"'), "never"),
     ],
 )
 def test_entries_that_stand_in_each_others_way(tmp_path: Path, text: str, said: str) -> None:

@@ -22,6 +22,7 @@ from gpu_bringup.catalogue.values import Rule, Words, rules_of
 from gpu_bringup.model.fabric_codes import LinkDown, LinkUnit, SwitchError
 from gpu_bringup.model.failure import Failure
 from gpu_bringup.model.xid import Xid
+from gpu_bringup.signing.consoles import Console
 
 ENTRIES: dict[str, type] = {
     **{kind: cls for kind, (cls, _) in KINDS.items()},
@@ -30,6 +31,7 @@ ENTRIES: dict[str, type] = {
     "sxid": SwitchError,
     "nvlink_unit": LinkUnit,
     "nvlink_down": LinkDown,
+    "console": Console,
 }
 """Table name in a file -> dataclass: what the catalogue holds, and what has a reader of its own."""
 

@@ -52,7 +52,7 @@ class Console:
 
 
 _TEXTS = ("id", "name", "open", "before")
-_HINT = "A console has id, name, open, before, sources, and may have match and certainty."
+_HINT = "A console has id, name, open, before, sources, and may have clouds, vendors and certainty."
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +94,7 @@ def read_consoles(folder: Traversable, prefix: str) -> tuple[Console, ...]:
 def _console(table: Any, file: str, place: str) -> Console:
     if not isinstance(table, dict):
         raise InputError("this is no table", file=file, place=place, hint=_HINT)
-    known = {*_TEXTS, "match", "certainty", "sources"}
+    known = {*_TEXTS, "clouds", "vendors", "certainty", "sources"}
     missing = {*_TEXTS, "sources"} - table.keys()
     if missing or table.keys() - known:
         wrong = ", ".join(sorted(missing or table.keys() - known))
@@ -103,17 +103,15 @@ def _console(table: Any, file: str, place: str) -> Console:
     for key in _TEXTS:
         if not isinstance(table[key], str) or not table[key].strip():
             raise InputError(f"{key} must be a text", file=file, place=place, hint=_HINT)
-    match, certainty = table.get("match", {}), table.get("certainty", "documented")
-    if not isinstance(match, dict) or match.keys() - {"cloud", "vendor"}:
-        raise InputError("match has cloud and vendor only", file=file, place=place, hint=_HINT)
+    certainty = table.get("certainty", "documented")
     if certainty not in ("documented", "second-hand"):
         text = "certainty is documented or second-hand"
         raise InputError(text, file=file, place=place, hint=_HINT)
     return Console(
         **{key: table[key] for key in _TEXTS},
         sources=_texts(table["sources"], "sources", file, place),
-        clouds=_marks(match, "cloud", file, place),
-        vendors=_marks(match, "vendor", file, place),
+        clouds=_marks(table, "clouds", file, place),
+        vendors=_marks(table, "vendors", file, place),
         certainty=certainty,
     )
 
@@ -124,11 +122,11 @@ def _texts(value: Any, key: str, file: str, place: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _marks(match: dict[str, Any], key: str, file: str, place: str) -> tuple[str, ...]:
-    marks = _texts(match[key], f"match.{key}", file, place) if key in match else ()
+def _marks(table: dict[str, Any], key: str, file: str, place: str) -> tuple[str, ...]:
+    marks = _texts(table[key], key, file, place) if key in table else ()
     if any(mark != mark.lower() for mark in marks):
         # They are compared with what DMI says in lower case.
-        text = f"match.{key} must be in lower case"
+        text = f"{key} must be in lower case"
         raise InputError(text, file=file, place=place, hint=_HINT)
     return marks
 

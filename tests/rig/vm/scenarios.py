@@ -148,6 +148,7 @@ def run(wizard: Wizard) -> None:
         gone(wizard, r"one-time password for the firmware")
     wizard.console.picture("run-ended")
     demand(seen.startswith(("A reboot", "What comes")), f"the run ended: {seen}")
+    wizard.see(r"\d +leave the wizard and reboot", "what-comes")
 
 
 def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:

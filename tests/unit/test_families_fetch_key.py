@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -62,10 +63,31 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
     }
 
 
+PATHS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", params=["gpg", "no-gpg-mawk", "no-gpg-busybox"], autouse=True)
+def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Every program of this machine with gpg, or without it and with one awk or the other."""
+    kind = str(request.param)
+    folder = tmp_path_factory.mktemp("bin")
+    if kind != "gpg":
+        for place in ("/usr/bin", "/bin", "/usr/sbin"):
+            for program in Path(place).iterdir():
+                if "gpg" not in program.name and not (folder / program.name).exists():
+                    (folder / program.name).symlink_to(program)
+        awk = kind.rpartition("-")[2]
+        if shutil.which(awk):
+            (folder / "awk").unlink(missing_ok=True)
+            (folder / "awk").symlink_to(str(shutil.which(awk)))
+    PATHS["PATH"] = os.environ["PATH"] if kind == "gpg" else str(folder)
+    return kind
+
+
 def fetch(url: str, pinned: str, output: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", str(SCRIPT), url, pinned, str(output)],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, env={**os.environ, **PATHS},
     )  # fmt: skip
 
 
@@ -121,11 +143,57 @@ def test_another_key_is_refused(keys: dict[str, Key], tmp_path: Path) -> None:
 
 
 def test_a_pinned_key_with_a_stranger_beside_it_is_refused(
-    keys: dict[str, Key], tmp_path: Path
+    keys: dict[str, Key], tmp_path: Path, programs: str
 ) -> None:
     bundle = tmp_path / "bundle.asc"
     bundle.write_text(keys["good"].armoured.read_text() + keys["other"].armoured.read_text())
-    refused(bundle.as_uri(), keys["good"].fingerprint, tmp_path / "k.gpg", "not a pinned one")
+    says = "not a pinned one" if programs == "gpg" else "no single armoured OpenPGP key"
+    refused(bundle.as_uri(), keys["good"].fingerprint, tmp_path / "k.gpg", says)
+
+
+def test_a_stranger_in_the_same_block_is_refused(keys: dict[str, Key], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    for name in ("good", "other"):
+        gpg(home, "--import", str(keys[name].armoured))
+    both = tmp_path / "both.gpg"
+    with both.open("wb") as file:
+        subprocess.run(["gpg", "--homedir", str(home), "--export"], check=True, stdout=file)
+    refused(both.as_uri(), keys["good"].fingerprint, tmp_path / "k.gpg", "not a pinned one")
+
+
+def test_a_key_with_subkeys_of_another_kind_is_kept(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    home.mkdir(mode=0o700)
+    gpg(home, "--quick-generate-key", "rsa <rsa@example.org>", "rsa3072", "default", "never")
+    listing = gpg(home, "--with-colons", "--list-keys")
+    fingerprint = next(x.split(":")[9] for x in listing.splitlines() if x.startswith("fpr"))
+    armoured = tmp_path / "rsa.asc"
+    armoured.write_text(gpg(home, "--armor", "--export").replace("\n", "\r\n"))
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+    done = fetch(armoured.as_uri(), fingerprint, tmp_path / "key.gpg")
+    assert done.returncode == 0, done.stderr
+    assert held(tmp_path / "key.gpg")[0] == fingerprint
+
+
+def test_a_key_that_was_cut_or_lengthened_is_refused(
+    keys: dict[str, Key], tmp_path: Path, programs: str
+) -> None:
+    whole = tmp_path / "whole.gpg"
+    assert fetch(keys["good"].armoured.as_uri(), keys["good"].fingerprint, whole).returncode == 0
+    data = whole.read_bytes()
+    kept = 0
+    for end in range(1, len(data)):
+        (tmp_path / "cut.gpg").write_bytes(data[:end])
+        if end % 16 == 0 or end < 4:
+            output = tmp_path / "out.gpg"
+            done = fetch((tmp_path / "cut.gpg").as_uri(), keys["good"].fingerprint, output)
+            kept += done.returncode == 0
+    (tmp_path / "long.gpg").write_bytes(data + b"junk")
+    if programs != "gpg":
+        # What gpg passes over as damaged, and drops, is no plain key here.
+        assert kept <= 2
+        refused((tmp_path / "long.gpg").as_uri(), keys["good"].fingerprint, tmp_path / "o", "plain")
 
 
 def test_an_expired_key_is_refused(keys: dict[str, Key], tmp_path: Path) -> None:
@@ -136,9 +204,9 @@ def test_an_expired_key_is_refused(keys: dict[str, Key], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("<html>404</html>", "no OpenPGP key"),
+        ("<html>404</html>", "OpenPGP key"),
         ("", "empty file"),
-        ("\x00\x01\x02", "no OpenPGP key"),
+        ("\x00\x01\x02", "OpenPGP key"),
     ],
 )
 def test_rubbish_is_refused(content: str, says: str, tmp_path: Path) -> None:

@@ -45,8 +45,16 @@ class Console:
         """What pexpect has read."""
         self._log.write(data)
         # pyte would draw the last letter of a question that terminals answer (DECRQM).
-        self._stream.feed(re.sub(rb"\x1b\[\?\d+\$p", b"", data))
-        self._firmware_stream.feed(data.decode("cp437"))
+        plain = re.sub(rb"\x1b\[\?\d+\$p", b"", data)
+        # It ends at a sequence that a kernel message has torn: the rest is drawn by a new one.
+        try:
+            self._stream.feed(plain)
+        except TypeError:
+            self._stream = pyte.ByteStream(self.screen)
+        try:
+            self._firmware_stream.feed(data.decode("cp437"))
+        except TypeError:
+            self._firmware_stream = pyte.Stream(self.firmware)
         self._tail = (self._tail + data)[-200_000:]
 
     def flush(self) -> None:

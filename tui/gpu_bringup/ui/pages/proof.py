@@ -86,6 +86,8 @@ class ProofPage(Page):
             return tr("the trial build is under way; x stops it")
         if self.needed and self.wizard.proven is None:
             return tr("press s: the driver is proven first, so that nothing is installed in vain")
+        if self.needed and not self._is_proven:
+            return tr("no driver could be proven: s tries again, or go back and choose differently")
         return ""
 
     def help(self) -> Detail:

@@ -14,8 +14,9 @@
 # When the kernel NEW runs, the checks are tried until all succeed or the time is over. All succeed: NEW
 # becomes the default and the unit removes itself. Otherwise, with UNDO=1, the run that set up the trial
 # is taken back (its undo.sh: no network, no Python), and the machine reboots: the boot loader starts
-# OLD, because NEW was chosen for one boot only. When OLD runs, the trial has failed and ends. It
-# reboots once at the most.
+# OLD, because NEW was chosen for one boot only. When OLD runs, the trial has failed and ends; with UNDO=1
+# the run is taken back there where it is not yet (NEW never came up, or power went). That is tried twice
+# at the most; until it is done, /etc/motd.d says at login what is left to do. It reboots once at the most.
 set -u
 umask 077
 LC_ALL=C
@@ -84,19 +85,47 @@ checks_ok() {
     done <"$folder/checks"
 }
 
+motd=$top/etc/motd.d/gpu-bringup-boot-trial
+
+# What a person reads at login until the run is taken back (pam_motd(8)); undo.sh removes it as well.
+tell_at_login() {
+    mkdir -p "$top/etc/motd.d" && chmod 755 "$top/etc/motd.d" &&
+        printf 'gpu-bringup: the boot on trial failed, and the new driver is still installed: sudo gpu-bringup undo\n' >"$motd" &&
+        chmod 644 "$motd" && sync
+}
+
 # The run that set this trial up, taken back from what it kept. Its packages fit OLD no more.
 take_back() {
     run=$(grep -l '"step":"boot-trial"' "$top"/var/lib/gpu-bringup/runs/*/journal.jsonl 2>/dev/null | sort | tail -n 1)
     script=${run%journal.jsonl}undo.sh
     if [ -z "$run" ] || [ ! -f "$script" ]; then
         note 'there is no undo.sh of the run that set up the trial'
+        tell_at_login
+        finish failed "The trial of $NEW failed ($why). The new driver is still installed: gpu-bringup undo"
         return
     fi
+    if [ -f "${run%journal.jsonl}undone" ]; then
+        rm -f "$motd"
+        finish failed "The trial of $NEW failed ($why). What the run had changed was taken back."
+        return
+    fi
+    # Said first: power may go in the middle of it.
+    tell_at_login
+    attempts=$(($(grep -c . "$folder/attempts" 2>/dev/null) + 0))
+    if [ "$attempts" -ge 2 ]; then
+        finish failed "The trial of $NEW failed ($why). Taking it back was tried twice; the new driver is still installed: gpu-bringup undo"
+        return
+    fi
+    echo undo >>"$folder/attempts"
+    sync
     # Undo removes what the run wrote here, and the choice of the old kernel with it.
     pin=''
     [ ! -f "$folder/pin" ] || pin=$(cat "$folder/pin")
-    word='could not all be taken back: see the log'
-    if GPU_BRINGUP_IN_TRIAL=1 sh "$script" --yes >>"$folder/log" 2>&1; then word='was taken back'; fi
+    word='could not all be taken back (see the log): gpu-bringup undo'
+    if GPU_BRINGUP_IN_TRIAL=1 sh "$script" --yes >>"$folder/log" 2>&1; then
+        word='was taken back'
+        rm -f "$motd"
+    fi
     [ -z "$pin" ] || sh -c "$pin" >>"$folder/log" 2>&1 || note "$OLD could not be made the default again"
     finish failed "The trial of $NEW failed ($why). What the run had changed $word. The next boot is $OLD."
 }
@@ -123,6 +152,12 @@ check)
         fi
     done
     if [ "$running" != "$NEW" ]; then
+        if [ "$UNDO" = 1 ]; then
+            why="it never came up to its checks; $running runs again"
+            [ ! -f "$folder/tried" ] || why="$running runs again"
+            take_back
+            exit 0
+        fi
         last=$(sed -n '$s/^[^ ]* //p' "$folder/log" 2>/dev/null)
         if [ -f "$folder/tried" ]; then
             finish failed "The trial of $NEW failed, $running runs again. ${last:+Last word: $last}"

@@ -44,11 +44,26 @@ while [ $# -gt 0 ]; do
 done
 case $only in '' | steps | packages | boot | initramfs | done) ;; *) fail "there is no part \"$only\"" 2 ;; esac
 
+# File systems that DIR/etc/fstab names and that are not mounted: behind their empty folders nothing
+# could be put back, and it would look as if all were well.
+all_mounted() { # all_mounted DIR PLACE...
+    top=$1
+    shift
+    [ -r "$top/etc/fstab" ] && [ -r /proc/self/mountinfo ] || return 0
+    absent=''
+    for place; do
+        awk -v p="$place" '$1 !~ /^#/ && $2 == p { found = 1 } END { exit !found }' "$top/etc/fstab" || continue
+        awk -v p="$top$place" '$5 == p { found = 1 } END { exit !found }' /proc/self/mountinfo || absent="$absent $top$place"
+    done
+    [ -z "$absent" ] || fail "mount$absent first ($top/etc/fstab names it, and it is not mounted); nothing was changed" 4
+}
+
 # In a mounted system: its own dpkg or rpm, with mounts that vanish with this command.
 if [ -n "$root" ]; then
     case $root in /*) ;; *) fail "--root needs a path that begins with /" 2 ;; esac
     [ -x "$root/bin/sh" ] || fail "$root holds no system (no $root/bin/sh)" 2
     case $here in "$root"/*) ;; *) fail "this undo.sh does not lie in $root: run the one that does" 2 ;; esac
+    all_mounted "$root" /boot /var /usr /efi
     [ "$(id -u)" = 0 ] || fail 'root is needed for that' 4
     # shellcheck disable=SC2016 # expanded by the inner shell
     exec unshare --mount --fork sh -c '
@@ -59,6 +74,7 @@ if [ -n "$root" ]; then
         exec chroot "$root" "$@"
     ' _ "$root" sh "${here#"$root"}/undo.sh" ${show:+--show} ${yes:+--yes} ${step:+--step} ${only:+--only "$only"}
 fi
+all_mounted '' /boot
 [ -n "$show" ] || [ "$(id -u)" = 0 ] || fail 'root is needed: put sudo before the command' 4
 
 work=$(mktemp -d) || exit 1
@@ -297,14 +313,15 @@ back_by_rpm() {
 
 restore_configuration() {
     [ -d "$kept/configuration" ] || return 0
-    (cd "$kept/configuration" && find . -type f) | while read -r path; do
+    (cd "$kept/configuration" && find . -type f) >"$work/configuration" || trouble "$kept/configuration could not be read"
+    while IFS= read -r path <&3; do
         path=${path#.}
         cmp -s "$kept/configuration$path" "$path" ||
-            cp -a --remove-destination -- "$kept/configuration$path" "$path" || say "  $path could not be restored"
+            cp -a --remove-destination -- "$kept/configuration$path" "$path" || trouble "$path could not be restored"
         for suffix in rpmnew rpmsave rpmorig dpkg-dist dpkg-old dpkg-new; do
             [ ! -e "$path.$suffix" ] || grep -qxF -e "$path.$suffix" "$kept/beside" 2>/dev/null || rm -f -- "$path.$suffix"
         done
-    done
+    done 3<"$work/configuration"
 }
 
 # Packages whose mark this run changed, or which it touched: as they were. Others are left alone.
@@ -374,7 +391,9 @@ part_boot() {
     after=$kept/after.boot
     [ -f "$after" ] || after=$work/boot
     # Only settings that this run changed. One that was for a single boot is used up, and not set again.
-    comm_sorted "$kept/before.boot" "$after" | while IFS='	' read -r place setting; do
+    # From a file: in a pipe the loop would count its problems in a shell of its own.
+    comm_sorted "$kept/before.boot" "$after" >"$work/settings"
+    while IFS='	' read -r place setting <&3; do
         case $place in
         /*)
             key=${setting%%=*}
@@ -386,7 +405,7 @@ part_boot() {
         LoaderEntryDefault) run bootctl set-default "$(awk -F '\t' '$1 == "LoaderEntryDefault" { print $2 }' "$kept/before.boot")" ;;
         LoaderEntryOneShot) run bootctl set-oneshot '' ;;
         esac
-    done
+    done 3<"$work/settings"
 }
 
 # Places and settings of which the two lists differ, each once.
@@ -397,7 +416,10 @@ comm_sorted() {
 }
 
 part_done() {
-    [ -n "$show" ] || date -u +%Y-%m-%dT%H:%M:%SZ >"$here/undone"
+    [ -z "$show" ] || return 0
+    date -u +%Y-%m-%dT%H:%M:%SZ >"$here/undone" || trouble "$here/undone could not be written"
+    # What a failed boot on trial says of this run at login.
+    if grep -q '"step":"boot-trial"' "$here/journal.jsonl" 2>/dev/null; then rm -f /etc/motd.d/gpu-bringup-boot-trial; fi
 }
 
 if [ -n "$only" ]; then
@@ -430,8 +452,8 @@ for part in $parts; do
     say "=== $part"
     case $part in initramfs) initramfs ;; *) "part_$part" ;; esac
 done
+if [ "$problems" = 0 ]; then part_done; fi
 if [ "$problems" = 0 ]; then
-    part_done
     say 'Taken back. A reboot may be needed before the old driver is loaded.'
 else
     fail "$problems problems, see above; the same command tries again" 1

@@ -46,8 +46,8 @@ def deep(levels: int) -> bytes:
         (FRESH.read_bytes()[:9000], ("line ", "column ", "cut off")),
         (FRESH.read_bytes()[:-3], ("cut off",)),
         (b"", ("empty",)),
-        (b"\x7fELF\x02\x01\x01\x00\xff\xfe" * 100, ("UTF-8",)),
-        (b"\0" * 4096, ("JSON",)),
+        (b"\x7fELF\x02\x01\x01\x00\xff\xfe" * 100, ("byte 8", "binary")),
+        (b"\0" * 4096, ("byte 0", "NUL bytes")),
         (deep(100_000), ("nested",)),
         (deep(40), ("nested",)),
         (b'{"schema": ' + b"9" * 10_000 + b"}", ("number",)),
@@ -60,7 +60,7 @@ def deep(levels: int) -> bytes:
         (b'{"schema": 1, "fiels": {}}', ("/fiels", "files")),
         (b"[]", ("object",)),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_bad_record_is_named_with_its_place(
     capsys: pytest.CaptureFixture[str],

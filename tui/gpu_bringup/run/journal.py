@@ -7,6 +7,7 @@ run is resumed and undone from. CONTRACTS.md lists the events.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -85,7 +86,7 @@ def read_events(path: Path) -> list[Event]:
             names file and line.
     """
     try:
-        data = path.read_bytes()
+        data = _bytes_of(path)
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", file=str(path)) from error
     events, junk = _scan(data)
@@ -104,10 +105,25 @@ def read_events(path: Path) -> list[Event]:
     return [event for event, _ in events]
 
 
+def _bytes_of(path: Path) -> bytes:
+    """A journal's bytes; a symbolic link is followed neither for writing nor for reading."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:
+        return file.read()
+
+
+def is_empty(path: Path) -> bool:
+    """Is there a journal without a single byte? What was done then is not known."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def torn_end(path: Path) -> int:
     """Bytes of a last line that was cut off (a crash, a power cut); 0: the journal ends whole."""
     try:
-        data = path.read_bytes()
+        data = _bytes_of(path)
     except OSError:
         return 0
     whole = _scan(data)[0]
@@ -162,7 +178,7 @@ class Journal:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o644)
             self.events = read_events(self.path)
-            data = self.path.read_bytes()
+            data = _bytes_of(self.path)
             whole = _scan(data)[0]
             end = whole[-1][1] if whole else 0
             if end < len(data):
@@ -228,8 +244,20 @@ def _unwritable(path: Path, error: OSError | None) -> JournalError:
     return JournalError(
         f"The run's journal can't be written: {path}: {reason}",
         meaning="Without it nothing more is done: a run that isn't written down can't be resumed.",
-        hint="Free some space there (df -h shows how much is left), then resume the run.",
+        hint=_advice(error.errno if error else errno.ENOSPC),
     )
+
+
+def _advice(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space there (df -h shows how much is left), then resume the run."
+    if number == errno.ELOOP:
+        return "It is a symbolic link, which gpu-bringup never made: find out who did. " + WAY_OUT
+    if number == errno.EROFS:
+        return "That file system is read-only: dmesg says why. Then resume the run."
+    if number in (errno.EACCES, errno.EPERM):
+        return "Put sudo before the command; lsattr shows whether the file is locked."
+    return "dmesg shows whether the disk has errors. Then resume the run."
 
 
 def _sync_folder(folder: Path) -> None:

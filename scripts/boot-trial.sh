@@ -167,6 +167,11 @@ check)
         exit 0
     fi
     if [ -f "$folder/tried" ]; then
+        if [ "$UNDO" = 1 ]; then
+            why='it was started a second time: power went, or the choice for one boot stuck'
+            take_back
+            exit 0
+        fi
         finish failed "$NEW was started a second time although it was chosen for one boot only: it is left running, and nothing reboots any more. Choose the kernel by hand."
         exit 0
     fi

@@ -40,6 +40,40 @@ closed() {
     esac
 }
 
+writable() { case $1 in *[2367]) return 0 ;; esac; return 1; }
+
+# trusted FILE WHAT: may nobody but root (or the caller, for --look) change it, or put another in its place?
+# Every folder on the way is looked at, through symbolic links too; a sticky one (/tmp) is open to others.
+trusted() (
+    case $1 in /*) rest=$1 ;; *) rest=$PWD/$1 ;; esac
+    what=$2 path=''
+    while [ -n "$rest" ]; do
+        rest=${rest#/}
+        part=${rest%%/*}
+        case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+        [ -n "$part" ] || continue
+        path=$path/$part
+        told=$(stat -c '%u %g %a %U' "$path" 2>/dev/null) || fail "$what $path can't be read"
+        # shellcheck disable=SC2086 # four words without blanks
+        set -- $told
+        case $1,$4 in
+        0,* | "$(id -u)",* | *,akmods) ;;
+        *) fail "$what $path belongs to another user ($4), who could change it" \
+            'Keep key and certificate in a folder of root alone, such as /root.' ;;
+        esac
+        if [ -L "$path" ]; then
+            target=$(readlink "$path")
+            case $target in /*) ;; *) target=${path%/*}/$target ;; esac
+            trusted "$target" "$what"
+            continue
+        fi
+        if writable "$3" || { writable "${3%?}" && [ "$2" != 0 ] && [ "$2" != "$1" ]; }; then
+            fail "$what $path can be changed by others than its owner" \
+                'Keep key and certificate in a folder of root alone, such as /root.'
+        fi
+    done
+)
+
 readable() { [ -f "$1" ] && [ -r "$1" ]; }
 
 look() {
@@ -49,6 +83,7 @@ look() {
         'Give the files plain names: letters, digits, and . _ - /' ;;
     esac
     readable "$certificate" || fail "the certificate $certificate can't be read"
+    trusted "$certificate" 'the certificate or its folder'
     [ "$(od -An -tx1 -N1 "$certificate" | tr -d ' ')" = 30 ] ||
         fail "$certificate is no certificate in DER, the form that mokutil takes" \
             "Change its form: openssl x509 -in $certificate -outform DER -out CERT.der"
@@ -88,11 +123,13 @@ look_at_uri() {
     case $pin in *%*) return 0 ;; esac
     readable "$pin" || fail "the file of the PIN, $pin, can't be read"
     closed "$pin" 'the PIN in'
+    trusted "$pin" 'the PIN or its folder'
 }
 
 look_at_file() {
     readable "$key" || fail "the key $key can't be read"
     closed "$key" 'the key'
+    trusted "$key" 'the key or its folder'
     ! grep -q 'ENCRYPTED' "$key" ||
         fail "the key $key asks for a passphrase" \
             'Modules are signed after every kernel upgrade with nobody there to type it: give an unencrypted copy with mode 0600, or a token.'

@@ -156,7 +156,8 @@ keep_configuration() {
         for suffix in $suffixes; do
             [ ! -e "$path.$suffix" ] || printf '%s\n' "$path.$suffix" >>"$folder/beside"
         done
-        (cd / && cp -a --parents -- "${path#/}" "$folder/configuration/")
+        (cd / && cp -a --parents -- "${path#/}" "$folder/configuration/") ||
+            printf 'undo-store: %s could not be kept: undo will not bring it back\n' "$path"
     done
 }
 

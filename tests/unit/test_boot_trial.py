@@ -280,6 +280,41 @@ def test_a_failed_driver_is_taken_back_before_the_reboot(machine):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(("running", "tried"), [("old", True), ("old", False), ("new", True)])
+def test_the_next_boot_takes_back_what_is_still_installed(machine, running, tried):
+    machine.settings(undo=1)
+    run = machine.top / "var/lib/gpu-bringup/runs/20261122-000000-aaaa"
+    run.mkdir(parents=True)
+    (run / "journal.jsonl").write_text('{"event":"step-started","step":"boot-trial"}\n')
+    motd = machine.top / "etc/motd.d/gpu-bringup-boot-trial"
+    (run / "undo.sh").write_text(f"cp '{motd}' '{machine.top}/said'\n")
+    if tried:
+        machine.file("tried", "")
+    assert machine.run(running=running) == 0
+    assert "sudo gpu-bringup undo" in (machine.top / "said").read_text(), "said before it begins"
+    assert not motd.exists() and not machine.rebooted
+    result = (machine.folder / "result").read_text()
+    assert machine.state == "failed" and "was taken back" in result
+    assert ("never came up" in result) is not tried
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("attempts", ["undo", "undo\nundo"])
+def test_what_cannot_be_taken_back_is_said_at_login(machine, attempts):
+    machine.settings(undo=1)
+    machine.file("attempts", attempts)
+    run = machine.top / "var/lib/gpu-bringup/runs/20261122-000000-aaaa"
+    run.mkdir(parents=True)
+    (run / "journal.jsonl").write_text('{"event":"step-started","step":"boot-trial"}\n')
+    (run / "undo.sh").write_text(f"touch '{machine.top}/begun'; exit 1\n")
+    assert machine.run(running="old") == 0
+    assert (machine.top / "begun").exists() is (attempts == "undo"), "twice at the most"
+    motd = machine.top / "etc/motd.d/gpu-bringup-boot-trial"
+    assert "the new driver is still installed: sudo gpu-bringup undo" in motd.read_text()
+    assert "gpu-bringup undo" in (machine.folder / "result").read_text()
+
+
+@pytest.mark.process
 def test_what_cannot_be_made_permanent_does_not_stay(machine):
     machine.file("permanent", "exit 3")
     assert machine.run() == 0

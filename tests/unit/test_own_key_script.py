@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +16,9 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.answers import Answers
 from unit.test_dkms_sign import sign_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.process
 
@@ -80,13 +85,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.fixture
-def bench(made: Bench, tmp_path: Path) -> Bench:
+def safe() -> Iterator[Path]:
+    """A folder that the caller alone may write to, with all above it: /tmp is none."""
+    with tempfile.TemporaryDirectory(dir=Path.home()) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def bench(made: Bench, safe: Path) -> Bench:
     fresh = object.__new__(Bench)
-    fresh.root = tmp_path
+    fresh.root = safe
     for file in made.root.iterdir():
         if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-            (tmp_path / file.name).chmod(stat.S_IMODE(file.stat().st_mode))
+            (safe / file.name).write_bytes(file.read_bytes())
+            (safe / file.name).chmod(stat.S_IMODE(file.stat().st_mode))
     return fresh
 
 
@@ -291,3 +303,20 @@ def test_a_command_goes_on_with_a_good_pair_and_without_any(bench: Bench) -> Non
     look_at_pair(LocalHost(), Answers())
     pair = Answers(signing_key=bench.path("own.key"), signing_certificate=bench.path("own.der"))
     look_at_pair(LocalHost(), pair)
+
+
+@pytest.mark.parametrize("open_to_others", ["folder", "sticky folder", "certificate", "link"])
+def test_a_pair_that_others_could_change_is_refused(bench: Bench, open_to_others: str) -> None:
+    assert bench.run("--look", bench.path("own.key"), bench.path("own.der"))[0] == 0
+    certificate = bench.path("own.der")
+    if open_to_others == "certificate":
+        Path(certificate).chmod(0o666)
+    elif open_to_others == "link":
+        (bench.root / "open").mkdir()
+        (bench.root / "open").chmod(0o777)
+        Path(certificate).rename(bench.root / "open" / "own.der")
+        Path(certificate).symlink_to(bench.root / "open" / "own.der")
+    else:
+        bench.root.chmod(0o1777 if open_to_others == "sticky folder" else 0o777)
+    code, said = bench.run("--look", bench.path("own.key"), certificate)
+    assert code == 1 and "can be changed by others" in said

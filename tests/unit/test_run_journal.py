@@ -11,7 +11,7 @@ import pytest
 
 from gpu_bringup.errors import InputError
 from gpu_bringup.run.follow import Follower
-from gpu_bringup.run.journal import Journal, JournalError, read_events
+from gpu_bringup.run.journal import Journal, JournalError, is_empty, read_events
 
 
 def names(path: Path) -> list[str]:
@@ -66,6 +66,28 @@ def test_junk_in_the_middle_is_named(tmp_path: Path) -> None:
         read_events(path)
     with pytest.raises(InputError, match="line 2"):
         Journal(tmp_path)
+
+
+def test_a_symbolic_link_is_neither_read_nor_written(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b'{"schema":1,"event":"one"}\n')
+    path = tmp_path / "journal.jsonl"
+    path.symlink_to(other)
+    with pytest.raises(InputError, match="symbolic links"):
+        read_events(path)
+    with pytest.raises(JournalError) as caught:
+        Journal(tmp_path)
+    assert "It is a symbolic link" in str(caught.value.hint)
+    assert "df -h" not in str(caught.value.hint)
+
+
+def test_an_empty_journal_is_told_from_none(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert not is_empty(path)
+    path.touch()
+    assert is_empty(path)
+    path.write_bytes(b"x")
+    assert not is_empty(path)
 
 
 def test_no_journal(tmp_path: Path) -> None:

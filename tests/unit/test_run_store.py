@@ -185,6 +185,41 @@ def test_the_plain_script_puts_files_back(tmp_path: Path) -> None:
         assert undo.is_undone(follower.folder)
 
 
+def script_in(folder: Path) -> str:
+    (folder / "undo").mkdir(parents=True)
+    (folder / "undo.sh").write_text(store.undo_script(plan(step("a", shell("true")))))
+    return str(folder / "undo.sh")
+
+
+@pytest.mark.process
+def test_a_boot_default_that_cannot_be_restored_is_trouble(tmp_path: Path) -> None:
+    script = script_in(tmp_path / "run")
+    env = "/nowhere/grubenv"
+    (tmp_path / "run/undo/before.boot").write_text(f"{env}\tsaved_entry=old\n")
+    (tmp_path / "run/undo/after.boot").write_text(f"{env}\tsaved_entry=new\n")
+    argv = ["sh", script, "--only", "boot"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if os.geteuid() == 0 else 4), done.stdout
+    if os.geteuid() == 0:
+        done = subprocess.run(["sh", script, "--yes"], capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "Taken back." not in done.stdout
+        assert not (tmp_path / "run/undone").exists()
+
+
+@pytest.mark.process
+def test_a_rescue_system_is_told_what_to_mount_first(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sh").symlink_to("/bin/sh")
+    text = "# UUID=1 /usr ext4\nUUID=2 / ext4\nUUID=3 /boot ext4\nUUID=4 /var xfs\n"
+    (tmp_path / "etc/fstab").write_text(text)
+    script = script_in(tmp_path / "run")
+    argv = ["sh", script, "--root", str(tmp_path), "--show"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert f"mount {tmp_path}/boot {tmp_path}/var first" in done.stderr
+
+
 def run(name: str, label: str, folder: Path) -> history.RunInfo:
     (folder / name).mkdir()
     return history.RunInfo(name, folder / name, label, "", "done", "", 1, 1)
@@ -270,6 +305,19 @@ def test_json_shows_and_changes_nothing_step_goes_on_where_it_stopped(tmp_path: 
     assert not made.exists() and (tmp_path / "mark").read_text() == "b\n"
     runs = json.loads(gb("undo", "--list", "--json", state=state).stdout)["runs"]
     assert [item["label"].split()[0] for item in runs] == ["x", "undo", "undo"]
+
+
+@pytest.mark.process
+def test_an_empty_journal_is_not_gone_on_with(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    chosen = plan(step("a", shell(f"echo x >>'{mark}'; false")))
+    follower = start_run(chosen, label="x", state=tmp_path / "state")
+    assert follower.wait(30) is not None
+    (follower.folder / "journal.jsonl").write_bytes(b"")
+    done = gb("apply", "--resume", follower.folder.name, state=tmp_path / "state")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "empty" in done.stderr and "gpu-bringup apply" in done.stderr
+    assert mark.read_text() == "x\n", "nothing was executed"
 
 
 @pytest.mark.process

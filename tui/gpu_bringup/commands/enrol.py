@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show, rehearse or ask again.
 
     Returns:
-        OK where everything is proven, else FAILED; of ``--again`` the run's own.
+        OK where everything is proven or nothing is to be enrolled, else FAILED; of ``--again`` the run's own.
     """
     asked = wish.look(arguments)
     if getattr(arguments, "again", False):
@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(_document(report))
     else:
         (_tell_rehearsal if rehearse else _tell)(report)
-    return ExitCode.OK if rehearse or report.verdict == proof.GOOD else ExitCode.FAILED
+    nothing = not report.demanded and report.verdict != proof.BAD
+    good = rehearse or nothing or report.verdict == proof.GOOD
+    return ExitCode.OK if good else ExitCode.FAILED
 
 
 def _again(asked: Asked, yes: bool) -> int:
@@ -69,6 +71,7 @@ def _document(report: Report) -> dict[str, Any]:
         "schema": 1,
         "stage": report.enrolment.stage.value,
         "verdict": report.verdict,
+        "head": report.head,
         "fingerprint": report.fingerprint or None,
         "proof": [witness.to_json() for witness in report.witnesses],
         "console": report.console.to_json() if report.console is not None else None,
@@ -76,12 +79,7 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _tell(report: Report) -> None:
-    heads = {
-        proof.GOOD: "Proven: the kernel takes the driver's modules.",
-        proof.BAD: "Not proven: something on the way from the key to the module is wrong.",
-        proof.OPEN: "Not proven yet: something can't be seen, or is still to come.",
-    }
-    show(heads[report.verdict])
+    show(report.head)
     for witness in report.witnesses:
         show(
             wrap(

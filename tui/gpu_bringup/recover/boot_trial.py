@@ -180,6 +180,7 @@ def words(release: str, running: str, wish: Wish, *, undo: bool) -> tuple[str, .
         f"If {what} never comes up: {running} is the boot loader's default, so the next reset or power "
         "cycle starts it. Userspace that hangs is reset after "
         f"{wish.minutes + (_LONGEST_CHECK + 180) // 60} minutes"
+        + (", and what the run changed is taken back there" if undo else "")
         if release != running
         else "If the machine never comes up with the new driver, no other kernel is chosen: boot an older "
         "one at the console and run undo there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ class Follower:
     def poll(self) -> list[Event]:
         """The journal's new events; returns at once. A line half written is left for next time."""
         try:
-            with (self.folder / NAME).open("rb") as file:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(self.folder / NAME, flags), "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:

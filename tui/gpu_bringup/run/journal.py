@@ -108,7 +108,7 @@ def read_events(path: Path) -> list[Event]:
 def _bytes_of(path: Path) -> bytes:
     """A journal's bytes; a symbolic link is followed neither for writing nor for reading."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags), "rb") as file:
+    with os.fdopen(os.open(path, flags), "rb") as file:
         return file.read()
 
 

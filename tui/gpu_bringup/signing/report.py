@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.signing import proof
 from gpu_bringup.signing.consoles import Console, console_of
-from gpu_bringup.signing.enrolment import Enrolment, enrolment
+from gpu_bringup.signing.enrolment import Enrolment, Stage, enrolment
 from gpu_bringup.signing.rehearsal import Screen, screens
 
 if TYPE_CHECKING:
@@ -22,6 +22,19 @@ NO_CONSOLE = (
 )
 """Never: switch Secure Boot off. That weakens the machine for good to save one reboot."""
 
+_HEADS = {
+    Stage.WAITING: "Waiting for the reboot: the key is confirmed on the console at the next boot.",
+    Stage.MISSED: "Missed: the screen passed without an answer, and the request is gone.",
+    Stage.NOT_ASKED: "Not asked: the firmware doesn't know the key, and no request waits.",
+    Stage.NO_KEY: "No key: this host has no signing key yet, so there is nothing to enrol.",
+    Stage.PASSED_BY: "Passed by: the last boot did not go through shim, so nobody was asked.",
+}
+_PROVEN = {
+    proof.GOOD: "Proven: the kernel takes the driver's modules.",
+    proof.BAD: "Not proven: something on the way from the key to the module is wrong.",
+    proof.OPEN: "Not proven yet: something can't be seen, or is still to come.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -34,6 +47,17 @@ class Report:
     witnesses: tuple[Witness, ...]
     screens: tuple[Screen, ...]
     console: Console | None
+    demanded: bool = True
+    """False: this kernel is known to take modules without a trusted signature."""
+
+    @property
+    def head(self) -> str:
+        """Where it stands, in one sentence."""
+        if not self.demanded and self.verdict != proof.BAD:
+            return "Nothing to enrol: this host doesn't demand signed modules."
+        if self.verdict == proof.GOOD or not self.demanded:
+            return _PROVEN[self.verdict]
+        return _HEADS.get(self.enrolment.stage, _PROVEN[self.verdict])
 
     @property
     def verdict(self) -> str:
@@ -69,4 +93,5 @@ def report(facts: Facts, key: SigningKey | None) -> Report:
         witnesses=proof.witnesses(facts, key),
         screens=screens(fingerprint, subject),
         console=console_of(facts.platform),
+        demanded=facts.secure_boot.enforced is not False,
     )

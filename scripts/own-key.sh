@@ -198,6 +198,8 @@ esac
 printf '%s\n' '# Written by gpu-bringup: which key signs modules. Remove the file to sign with the usual one.' \
     "mok_signing_key=\"$key\"" "mok_certificate=\"$certificate\"" >"$scratch/conf"
 chmod 0644 "$scratch/conf"
+# What an earlier run wrote is kept for undo; the same text again is no change.
+if [ -f "$4" ] && ! cmp -s "$scratch/conf" "$4"; then cp -p "$4" "$4.before"; fi
 # One name change, so that dkms never reads half of it.
 rm -f "$4.new"
 cp -p "$scratch/conf" "$4.new"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.ladder import signature
 from gpu_bringup.ladder.base import Context
 from gpu_bringup.ladder.ladder import climb
-from gpu_bringup.ladder.signing import DKMS_SIGNING, OWN_KEY, own_key_named
+from gpu_bringup.ladder.signing import DKMS_SIGNING, OWN_KEY, PUT_BACK, own_key_named
 from gpu_bringup.model.answers import Answers, SourceKind
 from gpu_bringup.model.enums import SecureBoot
 from gpu_bringup.model.facts import Certificate, Facts, ModuleFile, SigningKey
@@ -90,7 +91,7 @@ def test_the_key_is_tried_before_the_build_and_its_certificate_is_enrolled(
     assert write.content == SCRIPT.read_text(encoding="utf-8")
     argv = ("sh", OWN_KEY, KERNELS[os_id], key, PAIR[1], DKMS_SIGNING)
     assert argv in [command.argv for command in sign.commands]
-    assert ("rm", "-f", DKMS_SIGNING) in [command.argv for command in sign.undo]
+    assert ("sh", "-c", PUT_BACK, "sh", DKMS_SIGNING) in [command.argv for command in sign.undo]
     assert step(plan, "enrol-key").commands[0].argv == ("mokutil", "--import", PAIR[1])
 
 
@@ -314,3 +315,15 @@ def test_flags_that_cannot_be_meant(key: str | None, certificate: str | None, sa
         flags(key, certificate)
     assert said in str(raised.value)
     assert "4711" not in str(raised.value)
+
+
+def test_an_older_file_of_ours_comes_back(tmp_path: Path) -> None:
+    """Run for real: with an older file kept beside it, and without."""
+    place = tmp_path / "signing.conf"
+    place.write_text("new")
+    (tmp_path / "signing.conf.before").write_text("older")
+    for left in (["signing.conf"], []):
+        subprocess.run(["sh", "-c", PUT_BACK, "sh", str(place)], check=True)
+        assert [path.name for path in tmp_path.iterdir()] == left
+        if left:
+            assert place.read_text() == "older"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DKMS_SIGNING = "/etc/dkms/framework.conf.d/gpu-bringup-signing.conf"
 """dkms 3.0 and later read it (dkms(8), framework.conf.d)."""
 OWN_KEY = f"{STAGE}/bin/own-key.sh"
+PUT_BACK = 'if [ -e "$1.before" ]; then mv -f -- "$1.before" "$1"; else rm -f -- "$1"; fi'
+"""Takes back what own-key.sh wrote, which keeps an older file of ours beside it."""
 
 
 def enforced(ctx: Context) -> Fact[bool]:
@@ -133,7 +135,7 @@ def _told_of(
             *tool,
         ),
         writes=(Write(OWN_KEY, _own_key_script(), 0o755), *scheme.writes),
-        undo=(*scheme.undo, Command(("rm", "-f", DKMS_SIGNING))),
+        undo=(*scheme.undo, Command(("sh", "-c", PUT_BACK, "sh", DKMS_SIGNING))),
         estimate_seconds=30,
         packages=names,
         risk=risk,

@@ -317,6 +317,7 @@ def test_flags_that_cannot_be_meant(key: str | None, certificate: str | None, sa
     assert "4711" not in str(raised.value)
 
 
+@pytest.mark.process
 def test_an_older_file_of_ours_comes_back(tmp_path: Path) -> None:
     """Run for real: with an older file kept beside it, and without."""
     place = tmp_path / "signing.conf"

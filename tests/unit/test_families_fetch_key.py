@@ -72,10 +72,14 @@ def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     kind = str(request.param)
     folder = tmp_path_factory.mktemp("bin")
     if kind != "gpg":
-        for place in ("/usr/bin", "/bin", "/usr/sbin"):
-            for program in Path(place).iterdir():
-                if "gpg" not in program.name and not (folder / program.name).exists():
-                    (folder / program.name).symlink_to(program)
+        found = {
+            program.name: program
+            for place in ("/usr/sbin", "/bin", "/usr/bin")
+            for program in Path(place).iterdir()
+            if "gpg" not in program.name
+        }
+        for name, program in found.items():
+            (folder / name).symlink_to(program)
         awk = kind.rpartition("-")[2]
         if shutil.which(awk):
             (folder / "awk").unlink(missing_ok=True)

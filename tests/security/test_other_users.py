@@ -281,5 +281,7 @@ def test_a_stranger_at_the_answering_socket(place: Path, attempt: Attempt) -> No
         server.close()
     with socket.socket(socket.AF_UNIX) as late, pytest.raises(OSError):
         late.connect(path)
-    # Reached, and turned away: with words, or with what it had not read yet (ECONNRESET).
-    assert refused.startswith("no 104") or json.loads(refused)["ok"] is False
+    # Reached, and turned away: with words, or closed before it had read or written all of its own
+    # (ECONNRESET, EPIPE, an end without words).
+    said = refused.strip()
+    assert said in ("", "no 104", "no 32") or json.loads(said)["ok"] is False

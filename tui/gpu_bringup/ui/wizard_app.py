@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import select
+import threading
 from collections.abc import Sequence
 
 from textual import events
@@ -16,6 +19,15 @@ from gpu_bringup.ui.screens.wizard import WizardScreen
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.style import BASIC, BASIC_VARIABLES, CSS, DARK
 from gpu_bringup.ui.terminal import MIN_COLUMNS, MIN_ROWS, Terminal
+
+_LOOK_SECONDS = 1.0
+
+
+def hung_up(descriptor: int) -> bool:
+    """Is nobody on the other side of this terminal any more?"""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(found & (select.POLLHUP | select.POLLNVAL) for _, found in poll.poll(0))
 
 
 class WizardApp(App[int]):
@@ -74,6 +86,21 @@ class WizardApp(App[int]):
         self.push_screen(self.first_screen())
         # ``run_wizard`` switched it off for the start.
         self.call_after_refresh(gc.enable)
+        if not self.is_headless:
+            self.set_interval(_LOOK_SECONDS, self._look_at_terminal)
+
+    def _look_at_terminal(self) -> None:
+        """End where the terminal is gone and nobody sent a hangup; a run goes on by itself.
+
+        Reading from such a terminal returns at once, for ever: that would keep a processor busy.
+        """
+        if not hung_up(0):
+            return
+        # Giving the terminal back can't succeed, and may wait for it.
+        last = threading.Timer(_LOOK_SECONDS * 3, os._exit, (1,))
+        last.daemon = True
+        last.start()
+        self.exit(1)
 
     def first_screen(self) -> Screen[None]:
         """The screen that it begins with."""

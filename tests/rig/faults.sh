@@ -7,6 +7,7 @@
 # Environment: RIG_CACHE  folder that keeps the healthy base (default: /var/tmp/gpu-bringup-faults)
 #              RIG_BASE   a minimal Debian 13 to start from (default: made with mmdebstrap)
 #              RIG_KEEP=1 keep the layers of failed faults, to look into them
+#              RIG_LOCK   a lock file (flock) shared with other heavy work on this machine
 # Needs root, an overlay file system and mmdebstrap; nothing but the host's package archive is asked.
 # Packages, kernels, headers, dkms, keys, signatures and images are real. The driver is a small
 # stand-in under the real packages' names. What only firmware tells (EFI variables) is a file put in
@@ -39,6 +40,7 @@ fi
 cache=${RIG_CACHE:-/var/tmp/gpu-bringup-faults}
 mkdir -p "$cache/layers"
 if [ ! -d "$cache/base" ]; then
+    rig_turn
     echo "=== making the healthy base in $cache/base (some minutes, once)"
     rm -rf --one-file-system "$cache/base.new"
     make_base "$cache/base" "$cache/base.log" || { tail -n 20 "$cache/base.log" >&2; exit 1; }
@@ -133,8 +135,10 @@ for entry in "${FAULTS[@]}"; do
     elif [[ $name == *-real ]]; then
         continue
     fi
+    rig_turn
     run_fault "$name" "$cause" "$kind" "${source:-}" "${driver:-}"
 done
+rig_turn_over
 echo
 {
     echo 'FAULT|ROOT CAUSE (RUNG)|FOUND IN ms|MENDED IN s|HOST|VERDICT'

@@ -7,6 +7,8 @@
 # Environment: RIG_CACHE  folder that keeps the base (default: /var/tmp/gpu-bringup-kill)
 #              RIG_JOBS   cells at a time (default: 2)
 #              RIG_KEEP=1 keep what a failed cell left
+#              RIG_LOCK   a lock file (flock) shared with other heavy work on this machine: it is held
+#                         for some cells at a time and then offered to whoever else waits for it
 # Needs root, an overlay file system, mmdebstrap and iproute2. The network is asked only while the base
 # is made: it then has a package archive of its own. Packages, dkms, keys, initramfs, sshd are real; the
 # driver is a small stand-in under the real packages' names.

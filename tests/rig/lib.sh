@@ -50,3 +50,22 @@ rig_checkout() {
         tar -C "$top" --null --ignore-failed-read -T - -cf - 2>/dev/null |
         tar -C "$folder$target" -xf -
 }
+
+# rig_turn: begin a piece of work when it is this rig's turn. Where RIG_LOCK names a file, one rig works
+# at a time: the lock (flock) is given back first, so that whoever waits comes in between. After ten
+# minutes of waiting the work goes on beside the other, with less of the processor.
+rig_turn() {
+    [ -n "${RIG_LOCK:-}" ] || return 0
+    if [ -n "${rig_turn_file:-}" ]; then
+        rig_turn_over
+        sleep 0.5
+    else
+        exec {rig_turn_file}>>"$RIG_LOCK"
+    fi
+    flock -w 600 "$rig_turn_file" || renice -n 5 -p $$ >/dev/null
+}
+
+# rig_turn_over: give it back, also where something that was started still has the file open.
+rig_turn_over() {
+    [ -z "${rig_turn_file:-}" ] || flock -u "$rig_turn_file"
+}

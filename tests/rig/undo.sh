@@ -9,6 +9,7 @@
 #
 # Environment: RIG_DIR   where the file systems are made (default: a new folder below /var/tmp)
 #              RIG_BASE_<suite>   a minimal root file system to copy (default: made with mmdebstrap)
+#              RIG_LOCK           a lock file (flock) shared with other heavy work on this machine
 # Prints a digest of the package list, versions, marks, holds, files of /etc and boot default before and
 # after each undo; fails where two that must be equal are not.
 set -euo pipefail
@@ -29,6 +30,12 @@ expect() {
     local text=$1
     shift
     if "$@"; then echo "  ok      $text"; else echo "  FAILED  $text"; failures=$((failures + 1)); fi
+}
+
+# phase TEXT: the next piece of work.
+phase() {
+    rig_turn
+    echo "=== $1"
 }
 
 # Without network and without the repository: whatever undo needs must be kept.
@@ -202,7 +209,7 @@ PYTHON
 
 debian() {
     local suite=$1 root=$work/$1 kernel fingerprint status
-    echo "=== $suite: making the file system, with the driver $old"
+    phase "$suite: making the file system, with the driver $old"
     prepare "$suite" "$root"
     kernel=$(basename "$(echo "$root"/lib/modules/*/build | tr ' ' '\n' | head -n 1 | xargs dirname)")
     fingerprint=$(cat "$root/srv/fingerprint")
@@ -219,7 +226,7 @@ PROFILE
     state "$root" "$work/$suite-before"
     expect "the old driver is there" grep -q "package nvidia-driver-cuda $old-1 ii" "$work/$suite-before"
 
-    echo "=== $suite: apply brings $new"
+    phase "$suite: apply brings $new"
     status=0
     rig_enter "$root" $tool apply --gpu H200 --scenario long-term-stable --source nvidia-repository --kernel "$kernel" \
         --driver $new --profiles /srv/profiles --yes >"$work/$suite-apply.log" 2>&1 || status=$?
@@ -234,7 +241,7 @@ PROFILE
     cp -a --reflink=auto "$root" "$root-step"
     cp -a --reflink=auto "$root" "$root-rescue"
 
-    echo "=== $suite: undo, whole, offline"
+    phase "$suite: undo, whole, offline"
     offline "$root" $tool undo --dry-run 2>&1 | sed 's/^/    /' | head -n 40
     offline "$root" $tool undo --json >"$work/$suite-undo.json"
     expect "--json shows the steps and changes nothing" grep -q '"state": "planned"' "$work/$suite-undo.json"
@@ -251,13 +258,13 @@ PROFILE
     offline "$root" $tool undo --yes >"$work/$suite-undo-0.log" 2>&1 || true
     expect "a third finds nothing to take back" grep -q 'Nothing to take back' "$work/$suite-undo-0.log"
 
-    echo "=== $suite: undo --step, offline"
+    phase "$suite: undo --step, offline"
     offline "$root-step" $tool undo --step --yes >"$work/$suite-step-2.log" 2>&1 || true
     offline "$root-step" $tool undo --step --yes >"$work/$suite-step-1.log" 2>&1 || true
     state "$root-step" "$work/$suite-stepped"
     same "$work/$suite-before" "$work/$suite-stepped" "step by step: as before apply ($(grep -c '^Step ' "$work/$suite-step-1.log" "$work/$suite-step-2.log" | tr '\n' ' '))"
 
-    echo "=== $suite: undo.sh from a rescue system, offline, without Python"
+    phase "$suite: undo.sh from a rescue system, offline, without Python"
     mv "$root-rescue/srv/repository" "$root-rescue/srv/repository.away"
     chmod 0000 "$root-rescue/opt/gpu-bringup"
     for run in $(find "$root-rescue/var/lib/gpu-bringup/runs" -mindepth 1 -maxdepth 1 | sort -r); do
@@ -268,7 +275,7 @@ PROFILE
     same "$work/$suite-before" "$work/$suite-rescued" "from outside: as before apply"
     expect "dpkg --audit is clean" [ -z "$(rig_enter "$root-rescue" dpkg --audit)" ]
 
-    echo "=== $suite: a tampered store is refused"
+    phase "$suite: a tampered store is refused"
     rm -rf "$root-step"
     tampered "$suite" "$root"
 }
@@ -299,7 +306,7 @@ PYTHON
 # dnf and rpm for real, in a Debian that has them: their own databases, synthetic packages.
 by_dnf() {
     local root=$work/dnf base=RIG_BASE_trixie status=0
-    echo "=== dnf: making the file system"
+    phase "dnf: making the file system"
     if [ -n "${!base:-}" ]; then cp -a --reflink=auto "${!base}" "$root"; else rig_make trixie "$root" >"$work/dnf-make.log" 2>&1; fi
     rig_enter "$root" apt-get update -q >"$work/dnf-apt.log" 2>&1
     rig_enter "$root" apt-get install -y -q --no-install-recommends dnf rpm createrepo-c python3 python3-venv ca-certificates >>"$work/dnf-apt.log" 2>&1
@@ -363,6 +370,7 @@ PYTHON
 for item in "${wanted[@]}"; do
     case $item in dnf) by_dnf ;; *) debian "$item" ;; esac
 done
+rig_turn_over
 echo "=== logs are in $work"
 [ "$failures" = 0 ] && echo "=== all as it must be"
 exit "$((failures > 0))"

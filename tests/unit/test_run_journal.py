@@ -11,7 +11,7 @@ import pytest
 
 from gpu_bringup.errors import InputError
 from gpu_bringup.run.follow import Follower
-from gpu_bringup.run.journal import Journal, JournalError, is_empty, read_events
+from gpu_bringup.run.journal import Journal, JournalError, is_emptied, read_events
 
 
 def names(path: Path) -> list[str]:
@@ -81,13 +81,17 @@ def test_a_symbolic_link_is_neither_read_nor_written(tmp_path: Path) -> None:
     assert "df -h" not in str(caught.value.hint)
 
 
-def test_an_empty_journal_is_told_from_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trace", ["logs", "backup", "undo-files"])
+def test_an_emptied_journal_is_told_from_one_that_was_never_begun(tmp_path: Path, trace: str) -> None:
     path = tmp_path / "journal.jsonl"
-    assert not is_empty(path)
+    assert not is_emptied(path)
+    # The worker was killed between making the journal and its first event.
     path.touch()
-    assert is_empty(path)
+    assert not is_emptied(path)
+    (tmp_path / trace).mkdir()
+    assert is_emptied(path)
     path.write_bytes(b"x")
-    assert not is_empty(path)
+    assert not is_emptied(path)
 
 
 def test_no_journal(tmp_path: Path) -> None:

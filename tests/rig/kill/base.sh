@@ -105,9 +105,9 @@ kill_mirror() {
         pool=/srv/debian/pool
         mkdir -p "$pool"
         apt-get clean
-        apt-get install -y -q --download-only --no-install-recommends dkms openssl kmod mokutil gpg curl zstd xz-utils
         apt-get install -y -q --download-only --reinstall --no-install-recommends \
-            linux-image-amd64 linux-headers-amd64 make gcc libc6-dev ca-certificates tzdata
+            dkms openssl kmod mokutil gpg curl zstd xz-utils gcc gcc-14 \
+            linux-image-amd64 linux-headers-amd64 make libc6-dev ca-certificates tzdata
         cp /var/cache/apt/archives/*.deb "$pool/"
         apt-get clean
         cd /srv/debian

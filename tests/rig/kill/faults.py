@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FRONT_END = "-m gpu_bringup "
 """In the command line of whatever shows a run, and not in that of its worker."""
+RESUME = ("apply", "--resume", "--no-color")
 _HOLDER = """#!/usr/bin/python3
 import fcntl, sys, time
 files = [open(name, "w") for name in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")]
@@ -36,13 +37,13 @@ GONE = 4.0
 # --- front ends
 
 
-def plain(machine: Machine, log: Path) -> subprocess.Popen[bytes]:
-    """`apply --resume` without a terminal."""
-    return machine.start(TOOL, "apply", "--resume", "--no-color", log=log)
+def plain(machine: Machine, log: Path, *words: str) -> subprocess.Popen[bytes]:
+    """`apply --resume` (or other words) without a terminal."""
+    return machine.start(TOOL, *(words or RESUME), log=log)
 
 
-def over_ssh(machine: Machine, log: Path) -> subprocess.Popen[bytes]:
-    """`apply --resume` in an SSH session, on a terminal that dies with the connection."""
+def over_ssh(machine: Machine, log: Path, *words: str) -> subprocess.Popen[bytes]:
+    """The same in an SSH session, on a terminal that dies with the connection."""
     machine.start("/usr/sbin/sshd", "-D", "-e", log=log)
     until = time.monotonic() + 10
     while "0100007F:0016" not in Path(f"/proc/{machine.pid}/net/tcp").read_text():
@@ -51,7 +52,7 @@ def over_ssh(machine: Machine, log: Path) -> subprocess.Popen[bytes]:
         time.sleep(0.02)
     return machine.start(
         "ssh", "-tt", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "root@127.0.0.1",
-        TOOL, "apply", "--resume", log=log,
+        TOOL, *(words or RESUME[:2]), log=log,
     )  # fmt: skip
 
 

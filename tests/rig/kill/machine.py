@@ -73,13 +73,15 @@ class Machine:
         """Switch it on; its boot id is a new one."""
         mark = self.folder / "boot_id"
         mark.write_text(f"{uuid.uuid4()}\n")
-        self._init = subprocess.Popen(
-            # It goes with whoever started it, however that ends.
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
-             "--pid", "--net", "--fork", "--kill-child", "sh", "-c", _INIT, "init",
-             str(self.root), str(mark)],
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        # unshare complains when its child, the machine, is killed.
+        with (self.folder / "boot.log").open("ab") as messages:
+            self._init = subprocess.Popen(
+                # It goes with whoever started it, however that ends.
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+                 "--pid", "--net", "--fork", "--kill-child", "sh", "-c", _INIT, "init",
+                 str(self.root), str(mark)],
+                stdin=subprocess.DEVNULL, stderr=messages,
+            )  # fmt: skip
         until = time.monotonic() + 10
         while time.monotonic() < until:
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -147,20 +149,26 @@ class Machine:
                 start_new_session=True,
             )  # fmt: skip
 
+    def processes(self, pattern: str) -> list[int]:
+        """Ids, as seen from outside, of the processes in it whose command line has ``pattern``."""
+        found = []
+        with contextlib.suppress(OSError):
+            inside = Path(f"/proc/{self.pid}/ns/pid").readlink()
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit() and int(entry.name) != self.pid:
+                    with contextlib.suppress(OSError):
+                        words = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                        if pattern.encode() in words and (entry / "ns/pid").readlink() == inside:
+                            found.append(int(entry.name))
+        return found
+
     def kill(self, pattern: str) -> bool:
         """SIGKILL to each process in it whose command line has ``pattern``; was there one?"""
-        found = False
-        for entry in Path(f"/proc/{self.pid}/root/proc").iterdir():
-            if not entry.name.isdigit() or entry.name == "1":
-                continue
-            with contextlib.suppress(OSError):
-                words = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
-                if pattern in words:
-                    self.ask("kill", "-9", entry.name)
-                    found = True
-        return found
+        found = self.processes(pattern)
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        return bool(found)
 
     def network(self, *, up: bool) -> None:
         """Its package archive, reachable or not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,10 +21,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 import faults
 from machine import TOOL, Machine, run
 from state import differences, state
+from turn import Turns
 
 FAULTS = ("ssh", "wizard", "executor", "power", "disk", "network", "lock")
 MOMENTS = ("start", "middle", "end")
 _PATIENCE = 150.0
+BEGIN: dict[str, Any] = {"id": "begin", "rung": "", "commands": []}
+"""The run itself, before its first step: its worker starts, makes its journal, writes its first event."""
+_BEGINNINGS = (
+    ("ssh", "start"), ("wizard", "start"), ("executor", "start"), ("executor", "middle"),
+    ("executor", "end"), ("power", "start"), ("power", "middle"), ("power", "end"), ("disk", "start"),
+    ("network", "start"), ("lock", "start"),
+)  # fmt: skip
 _LOCKING = ("apt-get", "apt-mark", "dpkg")
 
 
@@ -47,8 +56,9 @@ class Cell:
 class Rig:
     """Everything that the cells share: layers, the plan, the state that must be reached."""
 
-    def __init__(self, cache: Path, code: Path, place: Path, keep: bool) -> None:
+    def __init__(self, cache: Path, code: Path, place: Path, keep: bool, turns: Turns) -> None:
         self.base, self.code, self.place, self.keep = cache / "base", code, place, keep
+        self.turns = turns
         self.logs = cache / "logs"
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir()
@@ -134,12 +144,20 @@ class Rig:
     # --- a cell
 
     def take(self, cell: Cell) -> None:
+        with self.turns.turn():
+            self._take(cell)
+
+    def _take(self, cell: Cell) -> None:
         began = time.monotonic()
-        machine = Machine(self.place / cell.name, self.layers[cell.number - 1])
+        layers = self.layers[cell.number - 1] if cell.number else [self.code, self.base]
+        machine = Machine(self.place / cell.name, layers)
         log = self.logs / f"{cell.name}.log"
         try:
             machine.boot()
-            self._disturb(machine, cell, log)
+            if cell.number:
+                self._disturb(machine, cell, log)
+            else:
+                self._disturb_beginning(machine, cell, log)
             self._judge(machine, cell)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             cell.problems.append(f"{type(error).__name__}: {error}")
@@ -195,6 +213,42 @@ class Rig:
                 break
             machine.power_off()
             machine.boot()
+        if status != 0:
+            cell.problems.append(f"the restart ends with {status}")
+
+    def _disturb_beginning(self, machine: Machine, cell: Cell, log: Path) -> None:
+        """A new run is disturbed as it begins; then it is gone on with, or begun again if it never was."""
+        wish = ("apply", *self.wish, "--yes", "--no-color")
+        if cell.fault == "lock":
+            faults.hold_lock(machine, log)
+        if cell.fault == "network":
+            machine.network(up=False)
+        start = faults.over_ssh if cell.fault == "ssh" else faults.plain
+        # A disk that is full stops it before there is any run.
+        front_end = start(machine, log, *wish)
+        if cell.fault in ("disk", "network"):
+            if cell.fault == "disk":
+                faults.fill_disk(machine)
+            front_end.wait(_PATIENCE)
+            faults.make_room(machine)
+            machine.network(up=True)
+        elif cell.fault != "lock":
+            wait_for_worker(machine, cell)
+        if cell.fault == "ssh":
+            faults.cut_ssh(machine)
+        elif cell.fault == "wizard":
+            faults.kill_front_end(machine)
+        elif cell.fault == "executor":
+            faults.kill_worker(machine)
+        elif cell.fault == "power":
+            machine.power_off()
+            machine.boot()
+        status = front_end.wait(_PATIENCE)
+        if cell.fault == "lock":
+            return
+        status = faults.plain(machine, log).wait(_PATIENCE)
+        if not machine.events():
+            status = faults.plain(machine, log, *wish).wait(_PATIENCE)
         if status != 0:
             cell.problems.append(f"the restart ends with {status}")
 
@@ -261,6 +315,23 @@ def wait_until(machine: Machine, cell: Cell, before: int) -> None:
     raise RuntimeError(f"the moment {cell.moment} of {cell.step['id']} does not come")
 
 
+def wait_for_worker(machine: Machine, cell: Cell) -> None:
+    """Wait until a run's worker is there (start), has its journal (middle), its first event (end)."""
+    until = time.monotonic() + _PATIENCE / 2
+    while time.monotonic() < until:
+        if cell.moment == "start" and machine.processes("gpu_bringup.run.worker"):
+            return
+        try:
+            journal = machine.run_folder / "journal.jsonl"
+            if cell.moment == "middle" and journal.exists():
+                return
+        except (OSError, ValueError):
+            continue
+        if cell.moment == "end" and machine.events():
+            return
+    raise RuntimeError("the run does not begin")
+
+
 def at_work(machine: Machine, cell: Cell, started: dict[str, Any]) -> bool:
     """Has the package manager begun to change things (or the step come to its last command)?"""
     changes = [
@@ -301,13 +372,14 @@ def cells_of(steps: list[dict[str, Any]], wanted: list[str]) -> list[Cell]:
             cells.append(Cell(number, step, "no-network", "start"))
     # The longest step first: what fails most is seen soonest.
     cells.sort(key=lambda cell: cell.step["rung"] != "module")
+    cells += [Cell(0, BEGIN, fault, moment) for fault, moment in _BEGINNINGS]
     return [cell for cell in cells if not wanted or any(word in cell.name for word in wanted)]
 
 
 def table(cells: list[Cell], steps: list[dict[str, Any]]) -> str:
     columns = [*FAULTS, "further"]
     lines = [f"{'STEP':<38}" + "".join(f"{name:>13}" for name in columns)]
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate([BEGIN, *steps]):
         row = f"{number:>2} {step['id'][:34]:<35}"
         mine = [cell for cell in cells if cell.number == number]
         for fault in FAULTS:
@@ -336,8 +408,10 @@ def main() -> int:
     run("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(place))
     began = time.monotonic()
     try:
-        rig = Rig(options.cache, options.code, place, options.keep)
-        rig.prepare()
+        turns = Turns(os.environ.get("RIG_LOCK", ""))
+        rig = Rig(options.cache, options.code, place, options.keep, turns)
+        with turns.turn():
+            rig.prepare()
         cells = cells_of(rig.steps, options.cells)
         told = threading.Lock()
 

@@ -9,7 +9,7 @@ from gpu_bringup.commands.follow_run import ask_secret, follow
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.errors import ExitCode, InputError, RefusedError
 from gpu_bringup.run import boot_unit
-from gpu_bringup.run.journal import NAME, WAY_OUT, is_empty, torn_end
+from gpu_bringup.run.journal import NAME, torn_end
 from gpu_bringup.run.start import list_runs, resumable_run, resume_run
 
 if TYPE_CHECKING:
@@ -51,13 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             show("Nothing to go on with: no run on this server is unfinished.")
         return ExitCode.OK
-    if is_empty(found.folder / NAME):
-        raise InputError(
-            "this journal is empty",
-            file=str(found.folder / NAME),
-            meaning="What of the run was done is not known, so nothing is done.",
-            hint=WAY_OUT,
-        )
     if getattr(arguments, "after_reboot", False):
         return _after_reboot(found)
     say(f"Run {found.run_id} {_WORDS.get(found.state, found.state)}.")

@@ -25,6 +25,8 @@ NAME = "journal.jsonl"
 SCHEMA = 1
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 65_536
+_TRACES = ("logs", "backup", "undo-files")
+"""What steps leave in a run's folder: output of commands, kept files and the list of those."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "step": str,
@@ -112,12 +114,18 @@ def _bytes_of(path: Path) -> bytes:
         return file.read()
 
 
-def is_empty(path: Path) -> bool:
-    """Is there a journal without a single byte? What was done then is not known."""
+def is_emptied(path: Path) -> bool:
+    """Is there a journal without a single byte, although work was done? What it was is not known.
+
+    A worker that is killed before its first event leaves an empty journal too, but nothing else:
+    nothing is done before that event is on the disk.
+    """
     try:
-        return path.stat().st_size == 0
+        if path.stat().st_size:
+            return False
     except OSError:
         return False
+    return any((path.parent / name).exists() for name in _TRACES)
 
 
 def torn_end(path: Path) -> int:

@@ -208,7 +208,7 @@ def check_resumable(folder: Path) -> None:
         InputError: its journal can't be read, or its plan no longer fits this host.
         RunLockedError: another run is under way.
     """
-    from gpu_bringup.run.journal import read_events
+    from gpu_bringup.run.journal import WAY_OUT, is_emptied, read_events
 
     info = history.run_info(folder)
     if info.state == "done":
@@ -217,6 +217,13 @@ def check_resumable(folder: Path) -> None:
             hint="gpu-bringup check shows how this host stands.",
         )
     refuse_beside_another(folder.parent.parent)
+    if is_emptied(folder / NAME):
+        raise InputError(
+            "this journal is empty, and beside it lies what its steps left",
+            file=str(folder / NAME),
+            meaning="What of the run was done is not known, so nothing is done.",
+            hint=WAY_OUT,
+        )
     events = read_events(folder / NAME)
     if os.access(folder / history.PLAN, os.R_OK):
         # Where it may not be read, root asks once more before anything is begun.

@@ -21,6 +21,7 @@ from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.values import Rule, Words, rules_of
 from gpu_bringup.model.fabric_codes import LinkDown, LinkUnit, SwitchError
 from gpu_bringup.model.failure import Failure
+from gpu_bringup.model.lesson import CommandHelp, Lesson
 from gpu_bringup.model.xid import Xid
 from gpu_bringup.signing.consoles import Console
 
@@ -32,6 +33,8 @@ ENTRIES: dict[str, type] = {
     "nvlink_unit": LinkUnit,
     "nvlink_down": LinkDown,
     "console": Console,
+    "lesson": Lesson,
+    "command": CommandHelp,
 }
 """Table name in a file -> dataclass: what the catalogue holds, and what has a reader of its own."""
 

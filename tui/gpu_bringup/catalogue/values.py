@@ -31,6 +31,18 @@ from gpu_bringup.model.catalogue import (
 )
 from gpu_bringup.model.guide import GuideClaim
 from gpu_bringup.model.kernels import KernelAbi, PackageLimit, VendorKernel
+from gpu_bringup.model.ladder import RUNG_IDS
+from gpu_bringup.model.lesson import (
+    HANDED_OVER,
+    HEALTHY,
+    LEVELS,
+    CommandHelp,
+    Debrief,
+    Expectation,
+    Hint,
+    Lesson,
+    Solved,
+)
 from gpu_bringup.model.stack import (
     BaseImage,
     Bulletin,
@@ -104,6 +116,8 @@ _ANY_OS = Form(f"^({_OS_TEXT})?$", 'a distribution such as "rhel:9", or empty')
 EXTRAS = ("container-toolkit",)
 """What a profile can ask for besides the driver; what the GPUs need (fabric manager) follows from them."""
 _EXTRA = Words(EXTRAS)
+_RUNG = Words(RUNG_IDS)
+_LESSON = Form(r"^[a-z0-9][a-z0-9-]{0,60}$", "an id: small letters, digits and hyphens")
 _MODULES = Words(("required", "supported", "unsupported"))
 _TYPES = Words(("lts", "production", "new-feature", "unknown"))
 
@@ -309,6 +323,25 @@ RULES: dict[Any, dict[str, Rule]] = {
         "kind": Words(("base", "runtime", "devel")),
         "system": _OS,
     },
+    Lesson: {
+        "id": _LESSON,
+        "level": Words(LEVELS),
+        "rungs": _RUNG,
+        "after": _LESSON,
+        "sources": _ID,
+    },
+    Solved: {
+        "ends": Words((HEALTHY, HANDED_OVER)),
+        "holds": _RUNG,
+        "window": Form(
+            r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", "hours such as 22:00-23:30"
+        ),
+        "keeps": Form(r"^/\S*$", "a path that begins with /"),
+    },
+    Hint: {"rung": Words(("", *RUNG_IDS))},
+    Expectation: {"rung": _RUNG},
+    Debrief: {"rung": _RUNG},
+    CommandHelp: {"sources": _ID},
 }
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from gpu_bringup import engine
 from gpu_bringup.commands.output import columns, paint, print_json, say, show, wrap
 from gpu_bringup.errors import ExitCode, InputError
+from gpu_bringup.explain.lookups import families_of, names
 
 if TYPE_CHECKING:
     import argparse
 
     from gpu_bringup.explain.finding import Explanation, Finding
-    from gpu_bringup.model.plan import Step
+    from gpu_bringup.model.plan import Step, Write
 
 UNCONFIRMED = (
     "Not confirmed: known from working experience, no public source was found. Look first."
@@ -25,6 +26,8 @@ _TOLD = 3
 """Findings that are shown to people in full."""
 _LINES = 4
 _SOURCES = 2
+_LAST_XID = 999
+"""NVIDIA's numbers have three digits at most."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,6 +63,14 @@ def _xids(numbers: list[int], *, as_json: bool) -> int:
 
     from gpu_bringup.failures.xids import catalogue, describe
 
+    for number in numbers:
+        if not 1 <= number <= _LAST_XID:
+            raise InputError(
+                f"{number} is no Xid number",
+                place="--xid",
+                hint=f"Xid numbers are positive whole numbers below {_LAST_XID + 1}, as in NVRM: Xid "
+                "(PCI:0000:3b:00): 79.",
+            )
     known = catalogue()
     if as_json:
         found = [asdict(known[number]) for number in numbers if number in known]
@@ -132,7 +143,7 @@ def _print(place: int, finding: Finding, before: set[str]) -> None:
     if looks:
         show("   Look (changes nothing):")
         for argv in looks:
-            show(f"      {shlex.join(argv)}")
+            show(f"      {shlex.join(argv)}{_whose(argv, finding)}")
     if finding.quick:
         show(wrap(f"Back to service first: {finding.quick}", 3))
     for number, step in enumerate(finding.repair, 1):
@@ -142,13 +153,31 @@ def _print(place: int, finding: Finding, before: set[str]) -> None:
         show(wrap(step.why, 6))
         if step.risk:
             show(wrap(f"Risk: {step.risk}", 6))
+        for file in step.writes:
+            show(f"      # {_written(file)}")
         for command in step.commands:
             show(f"      # {shlex.join(command.argv)}")
+    for word, how in finding.unfilled.items():
+        show(wrap(f"Put in for {word}: {how}.", 3))
     if finding.prevention:
         show(wrap(f"Keep it from coming back: {finding.prevention}", 3))
     for source in finding.sources[:_SOURCES]:
         show(paint(f"   {source}", "dim"))
     show()
+
+
+def _whose(argv: tuple[str, ...], finding: Finding) -> str:
+    """A shell comment that says which systems have this program, where the system isn't known."""
+    only = "" if finding.family else names(families_of(argv))
+    return f"   # {only}" if only else ""
+
+
+def _written(file: Write) -> str:
+    """The command that makes a file of a step; a script is only named."""
+    if file.mode & 0o111:
+        return f": {file.path} comes with gpu-bringup (its text: --json)"
+    lines = (line for line in file.content.splitlines() if not line.startswith("#"))
+    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} >{shlex.quote(file.path)}"
 
 
 def _marks(step: Step) -> tuple[tuple[str, bool], ...]:

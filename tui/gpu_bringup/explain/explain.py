@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from gpu_bringup.explain.context import Context, family_in
 from gpu_bringup.explain.finding import Explanation, Finding
+from gpu_bringup.explain.lookups import fitting
 from gpu_bringup.explain.rank import Suspect, rank
-from gpu_bringup.explain.repair import fill, steps, values_of
+from gpu_bringup.explain.repair import fill, mends, steps, unfilled, values_of
 from gpu_bringup.explain.scan import Scanner
 from gpu_bringup.explain.signs import compile_signs
 from gpu_bringup.explain.text import is_binary
+from gpu_bringup.explain.told import values_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,8 @@ _OF_NVIDIA = ("dkms-build-api-break", "dkms-build-gpl-symbol")
 """Failures of NVIDIA's own sources: another module's log says nothing of them."""
 _RECOVERY = "xid-gpu-fault"
 """The failure whose signs tell the recovery action."""
+_PROVES = 0.85
+"""Weight from which on a sign alone proves its failure."""
 _SHOWN = 8
 """Lines told of one finding."""
 _LONGEST = 400
@@ -63,28 +68,39 @@ def explain(
     left_out = _OF_NVIDIA if module else ()
     hits = [hit for hit in scanner.hits.values() if hit.rule.failure not in left_out]
     suspects = rank(hits, failures, context)
-    family = context.family or family_in(reading.head)
-    asked = _asked(suspects, context, family)
+    host = _Host(context, context.family or family_in(reading.head), values_in(reading.head))
+    asked = _asked(suspects, host)
     return Explanation(
-        tuple(_finding(suspect, context, family, asked) for suspect in suspects),
+        tuple(_finding(suspect, host, asked) for suspect in suspects),
         reading.lines,
         reading.bytes,
         tuple(notes),
     )
 
 
-def _asked(suspects: tuple[Suspect, ...], context: Context, family: str) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """Where a text comes from, as far as it was told."""
+
+    context: Context
+    family: str
+    told: Mapping[str, str]
+    """What the text says in passing: kernel, driver, branch."""
+
+    def values(self, suspect: Suspect) -> dict[str, str]:
+        return values_of(suspect.groups, self.context, self.told)
+
+
+def _asked(suspects: tuple[Suspect, ...], host: _Host) -> tuple[Step, ...]:
     """What the driver itself asks for (Xid 154): it goes before what the other Xids would call for."""
     for suspect in suspects:
         if suspect.failure.id == _RECOVERY and "action" in suspect.groups:
-            return steps(suspect.failure, values_of(suspect.groups, context), family)
+            return steps(suspect.failure, host.values(suspect), host.family)
     return ()
 
 
-def _repair(
-    suspect: Suspect, context: Context, family: str, asked: tuple[Step, ...]
-) -> tuple[Step, ...]:
-    own = steps(suspect.failure, values_of(suspect.groups, context), family)
+def _repair(suspect: Suspect, host: _Host, asked: tuple[Step, ...]) -> tuple[Step, ...]:
+    own = steps(suspect.failure, host.values(suspect), host.family)
     if not asked or not suspect.failure.id.startswith("xid-") or suspect.failure.id == _RECOVERY:
         return own
     return asked + tuple(
@@ -117,29 +133,41 @@ def _other_module(head: bytearray) -> str:
     return "" if name.startswith("nvidia") else name
 
 
-def _finding(
-    suspect: Suspect, context: Context, family: str, asked: tuple[Step, ...] = ()
-) -> Finding:
+def _title(suspect: Suspect) -> str:
+    """Stated as found only where a message says so that no other cause gives."""
     failure = suspect.failure
-    values = values_of(suspect.groups, context)
+    proven = suspect.hits[0].rule.sign.weight >= _PROVES
+    return failure.title if proven or not failure.suspected else failure.suspected
+
+
+def _finding(suspect: Suspect, host: _Host, asked: tuple[Step, ...] = ()) -> Finding:
+    failure = suspect.failure
+    values = host.values(suspect)
     lines = dict(line for hit in suspect.hits for line in hit.lines)
     shown = sorted(list(lines.items())[:_SHOWN])
+    fetch = fitting((failure.fetch,), host.family)
+    confirm = fitting(failure.confirm, host.family)
+    commands = (
+        argv for mend in mends(failure, host.family, values) for argv in (*mend.commands, *mend.undo)
+    )
     return Finding(
         cause=failure.id,
         rung=failure.rung,
-        title=failure.title,
+        title=_title(suspect),
         summary=failure.cause,
         confidence=round(min(suspect.belief, 0.99), 2),
         lines=tuple((number, text[:_LONGEST]) for number, text in shown),
         decoded=_decoded(suspect, shown),
         tell_apart=failure.tell_apart,
         look_alikes=failure.look_alikes,
-        fetch=(fill(failure.fetch, values),) if failure.fetch else (),
-        confirm=tuple(fill(argv, values) for argv in failure.confirm),
+        fetch=tuple(fill(argv, values) for argv in fetch),
+        confirm=tuple(fill(argv, values) for argv in confirm),
         quick=failure.quick,
-        repair=_repair(suspect, context, family, asked),
+        repair=_repair(suspect, host, asked),
         prevention=failure.prevention,
         sources=failure.sources,
         consequence_of=suspect.consequence_of,
         certainty=failure.certainty,
+        family=host.family,
+        unfilled=unfilled((*fetch, *confirm, *commands), values),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gpu_bringup.model.plan import Step
 
 
@@ -36,6 +38,10 @@ class Finding:
     """What the evidence says in codes, in plain words: Xid lines, the transaction of an upgrade."""
     certainty: str = "confirmed"
     """"unconfirmed": known from working experience, no public source was found."""
+    family: str = ""
+    """Of the system, by context or text; empty: not known, and the commands of all are given."""
+    unfilled: Mapping[str, str] = field(default_factory=dict)
+    """Words in capitals that stand in the commands -> how to find what to put there."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +62,8 @@ class Finding:
             "prevention": self.prevention,
             "consequence_of": self.consequence_of or None,
             "sources": list(self.sources),
+            "family": self.family or None,
+            "unfilled": dict(self.unfilled),
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from gpu_bringup.explain.denial import first_stated
 from gpu_bringup.explain.signs import anchors_of_sign, key_of
 from gpu_bringup.explain.text import ESCAPES, LONGEST, Reading, blocks, plain
 
@@ -180,7 +181,7 @@ class Scanner:
             self._rules[key] = left
 
     def _try(self, rule: Rule, number: int, text: str) -> None:
-        match = None if rule in self._done else rule.first.search(text)
+        match = None if rule in self._done else first_stated(rule.first, text)
         if match is None:
             return
         groups = {name: value for name, value in match.groupdict().items() if value}

@@ -39,6 +39,14 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class FileText:
+    """A text file that a step of a repair writes as a whole, before its commands."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mend:
     """One step of a repair.
 
@@ -56,6 +64,7 @@ class Mend:
     stops_workloads: bool = False
     risk: str = ""
     undo: tuple[tuple[str, ...], ...] = ()
+    writes: tuple[FileText, ...] = ()
     where: tuple[str, ...] = ()
     """``name=value`` of groups in the text, which all must hold for the step to fit ("action=2");
     an empty value: the text doesn't tell."""
@@ -76,6 +85,9 @@ class Failure:
     basis: str
     """"thread" (a confirmed incident), "source-code" (the program's text was read), "reproduced"
     (made for real), "documented" (a vendor's manual): how well it is known."""
+    suspected: str = ""
+    """The title where only messages speak for it that other causes give as well: the class that they
+    show, and nothing that they don't. Empty: the title itself claims no more than the messages do."""
     signs: tuple[Sign, ...] = ()
     tell_apart: str = ""
     """Which facts separate it from its look-alikes."""

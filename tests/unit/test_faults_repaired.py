@@ -236,3 +236,20 @@ def test_bad_words_are_refused(tmp_path: Path) -> None:
     assert run(tmp_path, "files").returncode == 2
     assert run(tmp_path, "away", "/tmp/x").returncode == 2
     assert run(tmp_path, "library-folder", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_mirror_of_the_operator_s_own_has_brought_what_is_installed(installed: bool) -> None:
+    facts = make.healthy() if installed else make.fresh()
+    sources = facts.packages.repositories
+    assert isinstance(sources, tuple)
+    # Its key is none of Debian's: no component is switched on in it.
+    own = replace(
+        sources[0], components=("main",), kind="other", signed_by="/usr/share/keyrings/own.gpg"
+    )
+    facts = replace(facts, packages=replace(facts.packages, repositories=(own,)))
+    ctx = replace(make.context(facts, make.TARGET), files={})
+    report = check(ctx)
+    causes = [item.cause for rung in report.rungs for item in rung.causes]
+    assert ("repository-not-configured" in causes) is not installed
+    assert "enable-components" not in [step.id for step in plan(ctx, report).steps]

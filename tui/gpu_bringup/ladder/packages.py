@@ -88,9 +88,13 @@ def needed_components(ctx: Context) -> tuple[str, ...]:
         return ()
     if isinstance(ctx.facts.packages.repositories, Unknown):
         return ()
-    return ctx.family.missing_components(
+    needed = ctx.family.missing_components(
         ctx.facts.packages.repositories, ctx.target.package.components
     )
+    if not needed or ctx.family.enable_components(ctx.facts, ctx.files, needed):
+        return needed
+    # A mirror of the operator's own, which is left as it is: it has brought what the driver needs.
+    return needed if missing(ctx.facts, driver_set(ctx)) else ()
 
 
 def unseen_components(ctx: Context) -> tuple[str, ...]:

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from textual.app import App
-from textual.css.query import NoMatches
 from textual.dom import DOMNode
 
 from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
+from gpu_bringup.ui.closing import while_open
 
 T = TypeVar("T")
 
@@ -30,18 +29,10 @@ class Outcome(Generic[T]):
     error: BringupError | None = None
 
 
-def hand_over(app: App[int], call: Callable[[], object]) -> None:
-    """From any thread: run ``call`` in the screen's own, soon; nothing when the screen is gone."""
-
-    def guarded() -> None:
-        try:
-            call()
-        except NoMatches:
-            # Its widgets were taken down while the work went on: the program is ending.
-            return
-
+def hand_over(owner: DOMNode, call: Callable[[], object]) -> None:
+    """From any thread: run ``call`` in the screen's own, soon; nothing when ``owner`` is gone."""
     try:
-        app.call_later(guarded)
+        owner.app.call_later(while_open(owner, call))
     except RuntimeError:
         # The program is ending: nobody is left to be told.
         return
@@ -50,8 +41,11 @@ def hand_over(app: App[int], call: Callable[[], object]) -> None:
 def start(
     owner: DOMNode, work: Callable[[], T], done: Callable[[Outcome[T]], object], name: str
 ) -> None:
-    """Do ``work`` in a thread; ``done`` is called with its outcome in the screen's thread."""
-    app = owner.app
+    """Do ``work`` in a thread; ``done`` is called with its outcome in the screen's thread.
+
+    Args:
+        owner: who wants it; where that is gone by then, ``done`` isn't called.
+    """
 
     def body() -> None:
         outcome: Outcome[T] | None = None
@@ -61,7 +55,7 @@ def start(
             outcome = Outcome(error=error)
         finally:
             result = outcome or Outcome(error=_fault())
-            hand_over(app, lambda: done(result))
+            hand_over(owner, lambda: done(result))
 
     threading.Thread(target=body, name=f"ui-{name}", daemon=True).start()
 

@@ -13,6 +13,7 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from gpu_bringup.ui.closing import TORN_DOWN
 from gpu_bringup.ui.no_controls import NoControls
 from gpu_bringup.ui.plain_glyphs import PlainGlyphs
 from gpu_bringup.ui.screens.wizard import WizardScreen
@@ -50,6 +51,15 @@ class WizardApp(App[int]):
         self.register_theme(DARK)
         self.theme = BASIC if how.basic else DARK.name
         self.set_class(how.basic, "-basic")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Whatever a handler, a timer or a callback of any widget raised.
+
+        While the wizard closes, its widgets go before their last messages come (see ``closing``).
+        """
+        if isinstance(error, TORN_DOWN) and (self._exit or not self.is_running):
+            return
+        super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """A fault of this program ends the wizard; ``run_wizard`` raises it, nothing is drawn of it.

@@ -185,7 +185,7 @@ class LookPage(Page):
 
         def done(outcome: Outcome[door.Decision | None]) -> None:
             decision = outcome.value
-            if decision is None or not self.is_mounted:
+            if decision is None:
                 return
             command = " ".join(decision.asked.argv)
             if not decision.cause:
@@ -251,10 +251,8 @@ class LookPage(Page):
         wizard = self.wizard
         self._show_looking()
 
-        app = self.app
-
         def observer_done(name: str, seconds: float) -> None:
-            background.hand_over(app, lambda: self._seen(name))
+            background.hand_over(self, lambda: self._seen(name))
 
         def look() -> tuple[Facts, Situation, Recovery | None]:
             from gpu_bringup.recover import door
@@ -291,7 +289,7 @@ class LookPage(Page):
 
     def _seen(self, name: str) -> None:
         self._finished.add(name)
-        if self._looking and self.is_mounted:
+        if self._looking:
             self._show_looking()
 
     def _show_looking(self) -> None:
@@ -311,8 +309,6 @@ class LookPage(Page):
 
     def _looked(self, outcome: Outcome[tuple[Facts, Situation, Recovery | None]]) -> None:
         self._looking = False
-        if not self.is_mounted:
-            return
         if outcome.value is None:
             text = str(outcome.error).replace("\n", " ")
             self.query_one("#verdict", Static).update(Content.styled(text, "bold $text-error"))

@@ -120,10 +120,10 @@ class ProofPage(Page):
         cancelled = self._cancelled = threading.Event()
         self._problem = ""
         wizard.trials.clear()
-        answers, app = wizard.answers, self.app
+        answers = wizard.answers
 
         def report(event: TrialEvent) -> None:
-            background.hand_over(app, lambda: self._reported(event, cancelled))
+            background.hand_over(self, lambda: self._reported(event, cancelled))
 
         def prove() -> tuple[Recommendation, Situation]:
             proven = engine.prove(
@@ -156,7 +156,7 @@ class ProofPage(Page):
         return log_of(self.wizard.trials, chosen.id if chosen else "")
 
     def _reported(self, event: TrialEvent, cancelled: threading.Event) -> None:
-        if self._cancelled is not cancelled or not self.is_mounted:
+        if self._cancelled is not cancelled:
             return
         if event.kind == "progress":
             text = tr("compiling for {kernel}").format(kernel=event.kernel)
@@ -180,9 +180,8 @@ class ProofPage(Page):
         elif outcome.value is not None:
             self.wizard.proven, self.wizard.situation = outcome.value
             self.wizard.stale.discard(self.STEP)
-        if self.is_mounted:
-            self._show()
-            self.post_message(self.Changed())
+        self._show()
+        self.post_message(self.Changed())
 
     def _show(self) -> None:
         self.query_one(ProgressLine).display = self.running

@@ -58,7 +58,7 @@ class RecommendationPage(Page):
 
         def weighed(outcome: Outcome[Situation]) -> None:
             # An answer may have been changed meanwhile: then this result is nobody's.
-            if wizard.answers is not answers or not self.is_mounted:
+            if wizard.answers is not answers:
                 return
             if outcome.value is None:
                 text = Content.styled(str(outcome.error), "bold $text-error")
@@ -87,7 +87,7 @@ class RecommendationPage(Page):
             return engine.explain_choice(facts, answers, wizard.catalogue, recommendation)
 
         def looked(outcome: Outcome[Explained]) -> None:
-            if outcome.value is not None and self.is_mounted and wizard.situation is situation:
+            if outcome.value is not None and wizard.situation is situation:
                 self.app.push_screen(DetailScreen(explained_detail(outcome.value)))
 
         background.start(self, look, looked, "explain")

@@ -167,7 +167,7 @@ class RunPage(Page):
 
     def begin(self, plan: Plan, *, undoing: bool = False) -> None:
         """Start taking the steps of a plan."""
-        wizard, ask = self.wizard, password_asker(self.app)
+        wizard, ask = self.wizard, password_asker(self)
         label = "undo" if undoing else wizard.host.label
         prelude: list[dict[str, object]] = [
             {"event": "trial", **event.to_json()} for event in wizard.trials
@@ -187,7 +187,7 @@ class RunPage(Page):
         """Go on with a run that broke off, failed or waited for a reboot."""
         from gpu_bringup.run.start import resume_run
 
-        ask = password_asker(self.app)
+        ask = password_asker(self)
         self._clear(self.wizard.undoing)
 
         def go_on() -> Follower:

@@ -76,11 +76,11 @@ class VerifyPage(Page):
             return
         self._looking = True
         self._finished.clear()
-        wizard, app = self.wizard, self.app
+        wizard = self.wizard
         recommendation = wizard.situation.recommendation if wizard.situation else None
 
         def seen(name: str, seconds: float) -> None:
-            background.hand_over(app, lambda: self._seen(name))
+            background.hand_over(self, lambda: self._seen(name))
 
         def look() -> tuple[Facts, Situation]:
             facts = engine.observe(wizard.host, deep=True, done=seen)
@@ -97,13 +97,11 @@ class VerifyPage(Page):
 
     def _seen(self, name: str) -> None:
         self._finished.add(name)
-        if self._looking and self.is_mounted:
+        if self._looking:
             self.query_one("#verified", ItemList).show(looking_items(frozenset(self._finished)))
 
     def _looked(self, outcome: Outcome[tuple[Facts, Situation]]) -> None:
         self._looking = False
-        if not self.is_mounted:
-            return
         if outcome.value is None:
             text = Content.styled(str(outcome.error), "bold $text-error")
             self.query_one("#end", Static).update(text)

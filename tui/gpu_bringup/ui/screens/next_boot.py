@@ -50,8 +50,6 @@ class NextBootScreen(FullScreen[None]):
         )
 
     def _judged(self, outcome: Outcome[NextBoot]) -> None:
-        if not self.is_mounted:
-            return
         shown = self.query_one("#table", Static)
         if outcome.value is None:
             shown.update(Content.styled(str(outcome.error), "bold $text-error"))

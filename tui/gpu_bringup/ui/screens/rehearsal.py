@@ -68,7 +68,7 @@ class RehearsalScreen(FullScreen[None]):
             )
 
     def _seen(self, outcome: Outcome[Report]) -> None:
-        if outcome.value is not None and self.is_mounted:
+        if outcome.value is not None:
             self._know(outcome.value)
 
     def _know(self, report: Report) -> None:

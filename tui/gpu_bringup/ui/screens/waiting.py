@@ -107,8 +107,6 @@ class WaitingScreen(FullScreen["str | None"]):
             )
 
     def _seen(self, outcome: Outcome[Report]) -> None:
-        if not self.is_mounted:
-            return
         report = self._report = outcome.value
         shown = self.query_one("#waiting-proof", Static)
         if report is None:

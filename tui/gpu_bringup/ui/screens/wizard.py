@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.dom import NoScreen
 from textual.widgets import ContentSwitcher
 
 from gpu_bringup import engine
@@ -17,6 +18,7 @@ from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.ui import background
 from gpu_bringup.ui.background import Outcome
+from gpu_bringup.ui.closing import is_open
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.keys import keys_text
 from gpu_bringup.ui.pages.base import Page
@@ -112,7 +114,13 @@ class WizardScreen(FullScreen[None]):
         return self.query_one(f"#{current}", Page)
 
     async def go(self, step: str) -> Page:
-        """Show a step's page ("outcome" is the run's end)."""
+        """Show a step's page ("outcome" is the run's end).
+
+        Raises:
+            NoScreen: the wizard is closing; nothing is mounted any more, and waiting for it would last.
+        """
+        if not is_open(self):
+            raise NoScreen(f"{self!r} is closing")
         switcher = self.query_one(ContentSwitcher)
         if not self.query(f"#page-{step}"):
             await switcher.mount(_page(step)(self.wizard))

@@ -9,6 +9,9 @@
 #
 # Environment: RIG_CACHE  folder that keeps disks and states (default: /var/tmp/gpu-bringup-vm; 8 GB)
 #              RIG_MIRROR, RIG_SECURITY  archive entries (default: those of this host's own sources)
+#              RIG_LOCK   a file that is locked while a scenario runs, for rigs that share the cores
+#              RIG_KEEP_STATES=1  begin with the states that an older checkout left as well
+# Pictures of the serial console and logs: $RIG_CACHE/evidence-SUITE-SCENARIO (run/ for what failed).
 # Needs root, the package archive, and from it: qemu-system-x86 qemu-utils ovmf mtools dosfstools fdisk
 # e2fsprogs mmdebstrap openssh-client python3-pexpect python3-pyte. Needs no KVM, loop device or vfat.
 # The driver is a stand-in under the real packages' names (tests/rig/module): compiling the real one

@@ -26,10 +26,12 @@ class Console:
     Args:
         child: QEMU with its serial line on standard input and output.
         folder: where ``serial.log`` and the pictures are kept.
+        patience: factor for every time-out: how much slower than alone on its host the machine is.
     """
 
-    def __init__(self, child: pexpect.spawn, folder: Path) -> None:
+    def __init__(self, child: pexpect.spawn, folder: Path, patience: float = 1.0) -> None:
         self.child = child
+        self.patience = patience
         self._pictures = folder / "screens"
         self._pictures.mkdir(exist_ok=True)
         self._log = (folder / "serial.log").open("ab")
@@ -85,6 +87,7 @@ class Console:
         Raises:
             Missed: not within that time.
         """
+        seconds *= self.patience
         end = time.monotonic() + seconds
         while True:
             self.read(0.2)
@@ -104,6 +107,7 @@ class Console:
         Raises:
             Missed: not within that time, or QEMU has ended.
         """
+        seconds *= self.patience
         found = self.child.expect([pattern.encode(), pexpect.TIMEOUT, pexpect.EOF], timeout=seconds)
         if found:
             why = "QEMU has ended" if found == 2 else f"not within {seconds:.0f} s"

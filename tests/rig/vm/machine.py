@@ -24,6 +24,8 @@ MICROSOFT_KEYS = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
 MEMORY_MIB = 2048
 BOOT_SECONDS = 600
 """Generous: a boot takes half a minute, or several where the cores are shared."""
+BOOT_ALONE_SECONDS = 30
+"""What a boot takes on two cores that do nothing else; a slower one makes all time-outs longer."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Machine:
         base: the disk that its own is a layer over.
         key: the SSH key that its root user knows.
         password: of the user "admin1" and of root.
+        patience: factor for every time-out, as measured at the last boot.
     """
 
     folder: Path
     base: Path
     key: Path
     password: str
+    patience: float = 1.0
     _process: pexpect.spawn | None = None
     _port: int = 0
     console: Console = field(init=False)
@@ -87,7 +91,7 @@ class Machine:
         )
         child.delaybeforesend = 0
         self._process = child
-        self.console = Console(child, self.folder)
+        self.console = Console(child, self.folder, self.patience)
 
     def _arguments(self, state: str) -> list[str]:
         disk = self.folder / "disk.qcow2"
@@ -123,12 +127,16 @@ class Machine:
         self.start()
 
     def wait_for_login(self, seconds: float = BOOT_SECONDS) -> None:
-        """Until the serial console asks for a user and SSH answers."""
+        """Until the serial console asks for a user and SSH answers; how long that took counts."""
+        begun = time.monotonic()
         self.console.stream(r"login: ", seconds)
         self.wait_for_ssh()
+        self.patience = min(8.0, max(1.0, (time.monotonic() - begun) / BOOT_ALONE_SECONDS))
+        self.console.patience = self.patience
 
     def wait_for_ssh(self, seconds: float = BOOT_SECONDS) -> None:
         """Until root can come in by SSH."""
+        seconds *= self.patience
         end = time.monotonic() + seconds
         while self.run("true", seconds=60).status != 0:
             self.console.read(1)
@@ -166,12 +174,18 @@ class Machine:
 
     # --- SSH -----------------------------------------------------------------------------------
 
-    def _ssh(self) -> list[str]:
+    def connection(self, user: str = "root") -> list[str]:
+        """Arguments of ssh for a connection of its own."""
         return [
             "-F", "/dev/null", "-i", str(self.key), "-p", str(self._port), "-o", "BatchMode=yes",
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-            "-o", "ConnectTimeout=45", "-o", "ServerAliveInterval=30", "-o", "ControlMaster=auto",
-            "-o", "ControlPersist=600", "-o", f"ControlPath={self.folder / 'ssh'}", "root@127.0.0.1",
+            "-o", "ConnectTimeout=45", "-o", "ServerAliveInterval=30", f"{user}@127.0.0.1",
+        ]  # fmt: skip
+
+    def _ssh(self) -> list[str]:
+        return [
+            "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
+            "-o", f"ControlPath={self.folder / 'ssh'}", *self.connection(),
         ]  # fmt: skip
 
     def forget_connection(self) -> None:
@@ -184,7 +198,8 @@ class Machine:
         try:
             done = subprocess.run(
                 ["ssh", *self._ssh(), command],
-                input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False,
+                input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=seconds * self.patience, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as late:
             return Answer(124, (late.stdout or b"").decode("utf-8", "replace"))

@@ -60,9 +60,8 @@ class Wizard:
         self.console = console
         self._password = password
 
-    def start(self, command: str = f"sudo {TOOL}", *, waits: bool = False) -> None:
-        """Start it and wait for its first picture; ``waits``: that of a run that is there already."""
-        first = r"A run waits" if waits else r"\bQuit\b"
+    def start(self, command: str = f"sudo {TOOL}", *, first: str = r"\bQuit\b") -> None:
+        """Start it and wait for its first picture, told by these words."""
         self.console.send(f"clear; {command}\r")
         if "sudo" in command:
             seen = self.console.wait(rf"password for {USER}|{first}", LOOK_SECONDS)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -89,12 +91,22 @@ class Rig:
             # Their logs and pictures stay; a disk for each scenario would fill the cache.
             for part in ("disk.qcow2", "variables.qcow2"):
                 (machine.folder / part).unlink(missing_ok=True)
+        self._evidence(name, machine.folder, outcome)
         return outcome
+
+    def _evidence(self, name: str, folder: Path, outcome: str) -> None:
+        """Keep pictures and logs of a scenario that ended well, until the next that does."""
+        target = self.cache / f"evidence-{self.suite}-{name}"
+        shutil.rmtree(target, ignore_errors=True)
+        # Sockets of SSH and of QEMU's monitor can't be copied.
+        shutil.copytree(folder, target, ignore=shutil.ignore_patterns("monitor", "ssh", "*.qcow2"))
+        (target / "outcome.txt").write_text(outcome + "\n", "utf-8")
 
     def resume(self, name: str, state: str) -> Machine:
         """A machine that goes on from a state, with this checkout in it."""
         machine = self.machine(name)
         machine.create_from(self.state_folder(state))
+        machine.patience = self._patience()
         machine.start(state=state)
         machine.wait_for_ssh(120)
         machine.set_clock()
@@ -104,11 +116,20 @@ class Rig:
     def _keep(self, machine: Machine, state: str) -> None:
         machine.keep(state, self.state_folder(state))
         (self.state_folder(state) / "stamp").write_text(self._stamp(state), "utf-8")
+        if state == "booted":
+            (self.state_folder(state) / "patience").write_text(f"{machine.patience:.2f}", "utf-8")
+
+    def _patience(self) -> float:
+        """How slow the machine was when it was booted here."""
+        measured = self.state_folder("booted") / "patience"
+        return float(measured.read_text("utf-8")) if measured.exists() else 1.0
 
     def _stamp(self, state: str) -> str:
         """What a state depends on: the disk; and, where the product made it, the product."""
         made = (self.cache / f"{self.suite}.stamp").read_text("utf-8")
-        return made if state == "booted" else made + checkout_digest()
+        if state == "booted" or os.environ.get("RIG_KEEP_STATES"):
+            return made
+        return made + checkout_digest()
 
     def remember(self, name: str, value: dict[str, str]) -> None:
         """Keep a result for scenarios to compare theirs with."""
@@ -123,7 +144,7 @@ class Rig:
 
     def _provide(self, state: str) -> None:
         stamp = self.state_folder(state) / "stamp"
-        if stamp.exists() and stamp.read_text("utf-8") == self._stamp(state):
+        if stamp.exists() and stamp.read_text("utf-8").startswith(self._stamp(state)):
             return
         if state == "booted":
             self._boot()

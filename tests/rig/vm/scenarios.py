@@ -6,69 +6,24 @@ import json
 import re
 import time
 
+import by_ssh
 import mokmanager
-from console import Missed
+import undoing
 from machine import Machine
-from person import BUILD_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard, log_in, reboot
+from person import RUN_SECONDS, TOOL, Wizard, log_in, reboot
+from verdicts import (
+    WISH,
+    all_signed,
+    demand,
+    end_state,
+    load,
+    module,
+    root_cause,
+    whole_state,
+)
+from walks import apply_at_console, request, run, through_mokmanager, waiting_run
 
 from rig import Rig, Scenario
-
-WISH = "--gpu H200 --source nvidia-repository"
-MODULES = ("nvidia", "nvidia-modeset", "nvidia-drm", "nvidia-uvm", "nvidia-peermem")
-
-
-def check(machine: Machine) -> dict[str, object]:
-    """What ``gpu-bringup check`` says now."""
-    answer = machine.run(f"{TOOL} check {WISH} --json 2>/dev/null", seconds=300)
-    return json.loads(answer.output)
-
-
-def root_cause(machine: Machine) -> str:
-    """The id of the cause that ``check`` names; "": none."""
-    found = check(machine)["root_cause"]
-    return str(found["cause"]) if isinstance(found, dict) else ""
-
-
-def module(machine: Machine, name: str = "nvidia", kernel: str = "$(uname -r)") -> str:
-    """The file of a module on disk."""
-    return machine.must(f"ls /lib/modules/{kernel}/updates/dkms/{name}.ko*")
-
-
-def load(machine: Machine) -> str:
-    """What modprobe says of the module: "accepted", or its words."""
-    said = machine.run("dmesg -C; modprobe nvidia; dmesg", seconds=120).output
-    if "No such device" in said and "rejected" not in said and "No NVIDIA GPU found" in said:
-        return "accepted"
-    return said.strip()
-
-
-def demand(true: object, words: str) -> None:
-    """End the scenario with these words unless it is so."""
-    if not true:
-        raise Missed(words)
-
-
-def all_signed(machine: Machine, kernel: str = "$(uname -r)") -> None:
-    """All five modules bear the signature of this host's own key."""
-    for name in MODULES:
-        signer = machine.must(f"modinfo -F signer -k {kernel} {module(machine, name, kernel)}")
-        demand(signer == "DKMS module signing key", f"{name} is signed by {signer!r}")
-    demand(machine.must("stat -c %a /var/lib/dkms/mok.key") == "600", "the private key is readable")
-
-
-def end_state(machine: Machine) -> dict[str, str]:
-    """What must be the same whatever disturbed the run."""
-    return {
-        "packages": machine.must(
-            "dpkg-query -W -f '${db:Status-Abbrev}${Package}=${Version}\\n' | sort"
-        ),
-        "held": machine.must("apt-mark showhold"),
-        "dkms": machine.must("dkms status"),
-        "modules": machine.must("cd /lib/modules && find . -path '*updates*' -type f | sort"),
-        "etc": machine.must("cd /etc && find . -name '*gpu-bringup*' | sort"),
-        "audit": machine.must("dpkg --audit"),
-    }
-
 
 # --- the core path -----------------------------------------------------------------------------
 
@@ -82,6 +37,7 @@ def core(rig: Rig, machine: Machine) -> str:
     # No card is in it yet: that is what the questions are for.
     wizard.see(r"Root cause: GPU on the bus", "look")
     request(wizard)
+    run(wizard)
     wizard.choose("leave the wizard and reboot")
     wizard.back_in_shell()
     (rig.run_folder("core") / "end-state.json").write_text(json.dumps(end_state(machine)), "utf-8")
@@ -89,123 +45,23 @@ def core(rig: Rig, machine: Machine) -> str:
     said = load(machine)
     demand("Key was rejected by service" in said, f"before enrolment: {said}")
     reboot(console, rig.password)
-    enrolled(rig, machine)
+    through_mokmanager(machine)
     log_in(console, rig.password)
-    wizard.start(waits=True)
-    proof(wizard)
+    wizard.start(first=r"A run waits")
+    waiting_run(wizard)
     demand(load(machine) == "accepted", load(machine))
     return "driver proven, built, signed, enrolled, accepted"
-
-
-def request(wizard: Wizard) -> None:
-    """From the first look to the filed request: questions, choice, proof, review, run."""
-    wizard.press("n")
-    wizard.see(r"2 QUESTIONS(?s:.*)What is this server for", "questions")
-    wizard.press("2")
-    wizard.see(r"another one, by name", "which-gpu")
-    wizard.press("2")
-    wizard.see(r"Which GPU\?", "gpu-by-name")
-    wizard.press(*"H200", "enter")
-    wizard.see(r"> H200", "gpu-named")
-    wizard.press("4")
-    wizard.see(r"3 +NVIDIA.s repository", "which-source")
-    wizard.press("3")
-    wizard.see(r"> NVIDIA.s repository", "source-named")
-    wizard.press("n")
-    wizard.see(r"3 CHOICE(?s:.*)580\.178\.04", "choice")
-    wizard.press("n")
-    wizard.see(r"4 PROOF(?s:.*)s starts it", "proof")
-    wizard.press("s")
-    wizard.see(r"Compiling the driver|No candidate could be proven", "proof-running")
-    seen = wizard.see(r"Proven: 580\.178\.04|No candidate could be proven", "proven", BUILD_SECONDS)
-    demand(seen.startswith("Proven"), wizard.console.text())
-    wizard.press("n")
-    wizard.see(r"5 REVIEW(?s:.*)\d+ steps", "review")
-    wizard.press("a")
-    wizard.see(r"Take these steps now\?", "confirm")
-    wizard.press("2")
-    run(wizard)
-
-
-def run(wizard: Wizard) -> None:
-    """Watch the run, answer its prompts, to the word that a reboot is needed."""
-    end = time.monotonic() + RUN_SECONDS
-    asked = 0
-    while True:
-        seen = wizard.console.wait(
-            r"one-time password for the firmware|A reboot is needed|A step failed|The run broke off|"
-            r"could not be started|All steps are done|What comes: the firmware asks",
-            end - time.monotonic(),
-        )
-        if not seen.startswith("one-time"):
-            break
-        wizard.console.picture(f"asks-{asked}")
-        asked += 1
-        demand(asked < 5, "it asks for the password again and again")
-        wizard.press(*MOK_PASSWORD, "enter", *MOK_PASSWORD)
-        wizard.see(r"The two agree", "asks-agreed")
-        wizard.press("enter")
-        gone(wizard, r"one-time password for the firmware")
-    wizard.console.picture("run-ended")
-    demand(seen.startswith(("A reboot", "What comes")), f"the run ended: {seen}")
-    wizard.see(r"\d +leave the wizard and reboot", "what-comes")
-
-
-def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:
-    """Wait until something is no longer shown."""
-    end = time.monotonic() + seconds
-    while re.search(pattern, wizard.console.text()):
-        wizard.console.read(0.3)
-        demand(time.monotonic() < end, f"still shown: {pattern}")
-
-
-def proof(wizard: Wizard) -> None:
-    """After the reboot: the waiting run is offered, taken up, and ends with nothing left to do."""
-    wizard.see(r"A run waits(?s:.*)\d +go on", "waits")
-    wizard.choose("go on")
-    wizard.see(r"7 VERIFY", "verified", RUN_SECONDS)
-    wizard.leave()
-
-
-def enrolled(rig: Rig, machine: Machine) -> None:
-    """Through MokManager's screens, to the next login; the kernel knows the key."""
-    mokmanager.enrol(machine.console, MOK_PASSWORD)
-    machine.forget_connection()
-    machine.wait_for_login()
-    said = machine.run("mokutil --test-key /var/lib/dkms/mok.pub").output
-    demand("is already enrolled" in said, f"after MokManager: {said}")
 
 
 # --- the same without a screen ---------------------------------------------------------------------
 
 
-def apply_at_console(rig: Rig, machine: Machine, seconds: float = RUN_SECONDS) -> str:
-    """``sudo gpu-bringup apply`` typed at the serial console, its prompts answered; its status."""
-    console = machine.console
-    console.send(f'clear; sudo -k {TOOL} apply {WISH} --yes; echo "status"=$?\r')
-    end = time.monotonic() + seconds
-    while True:
-        # The stream, not the picture: a question that was answered still stands in that.
-        seen = console.stream(
-            r"password for admin1: |input password: |input password again: |status=\d+[\r\n]",
-            end - time.monotonic(),
-        )[0].decode()
-        if seen.startswith("status="):
-            console.picture("apply-ended")
-            return seen.partition("=")[2].strip()
-        if "admin1" in seen:
-            console.send(rig.password + "\r")
-        else:
-            console.picture("apply-asks")
-            time.sleep(1)
-            console.send(MOK_PASSWORD + "\r")
-
-
 def headless(rig: Rig, machine: Machine) -> str:
     """From a fresh server to an accepted module, by `apply` typed at the serial console."""
     console = machine.console
+    rig.remember("before", whole_state(machine))
     log_in(console, rig.password)
-    status = apply_at_console(rig, machine)
+    status = apply_at_console(machine)
     demand(status == "3", f"apply ended with {status}, not with 3 (a reboot is needed)")
     all_signed(machine)
     said = load(machine)
@@ -221,10 +77,10 @@ def enrol(rig: Rig, machine: Machine) -> str:
     console = machine.console
     log_in(console, rig.password)
     reboot(console, rig.password)
-    enrolled(rig, machine)
+    through_mokmanager(machine)
     demand(load(machine) == "accepted", load(machine))
     log_in(console, rig.password)
-    status = apply_at_console(rig, machine)
+    status = apply_at_console(machine)
     demand(status == "0", f"apply after the reboot ended with {status}, not with 0")
     cause = root_cause(machine)
     demand(not cause, f"check still names {cause}")
@@ -250,13 +106,13 @@ def missed(rig: Rig, machine: Machine) -> str:
     cause = root_cause(machine)
     demand(cause == "sb-mok-not-enrolled", f"the missed screen is called {cause or 'nothing'}")
     log_in(console, rig.password)
-    status = apply_at_console(rig, machine)
+    status = apply_at_console(machine)
     demand(status == "3", f"filing again ended with {status}, not with 3 (a reboot is needed)")
     demand(key == machine.must("sha256sum /var/lib/dkms/mok.pub"), "the key was made anew")
     waiting = machine.must("mokutil --list-new | grep -c 'SHA1 Fingerprint'")
     demand(waiting == "1", f"{waiting} keys wait for enrolment")
     machine.run("systemctl reboot")
-    enrolled(rig, machine)
+    through_mokmanager(machine)
     demand(load(machine) == "accepted", load(machine))
     return f"screen stood {stood:.0f} s; named, filed again with the same key, enrolled, accepted"
 
@@ -456,7 +312,7 @@ def power_cut(rig: Rig, machine: Machine) -> str:
     machine.wait_for_login()
     audit = machine.must("dpkg --audit")
     log_in(machine.console, rig.password)
-    status = apply_at_console(rig, machine)
+    status = apply_at_console(machine)
     demand(status == "3", f"after the power cut apply ended with {status}, not with 3")
     state, undisturbed = end_state(machine), rig.recall("end-state")
     differs = [name for name in undisturbed if state[name] != undisturbed[name]]
@@ -481,5 +337,8 @@ SCENARIOS: dict[str, Scenario] = {
     "trial-fails": Scenario(trial_fails, begins="upgraded"),
     "trial-dies": Scenario(trial_dies, begins="upgraded"),
     "power-cut": Scenario(power_cut),
+    "ssh": Scenario(by_ssh.wizard_by_ssh),
+    "undo": Scenario(undoing.by_tool, begins="enrolled"),
+    "undo-rescue": Scenario(undoing.from_rescue, begins="enrolled"),
 }
 MAKERS = {scenario.leaves: name for name, scenario in SCENARIOS.items() if scenario.leaves}

@@ -129,7 +129,7 @@ def _print(place: int, finding: Finding, before: set[str]) -> None:
         # Where that cause is the less likely one, the two are rivals: nothing is probable then.
         words = "Probably" if finding.consequence_of in before else "Unless it is"
         show(wrap(f"{words} a consequence of {finding.consequence_of}.", 3))
-    show(wrap(finding.summary, 3))
+    show(wrap(f"If so: {finding.summary}" if finding.suspected else finding.summary, 3))
     if finding.certainty == "unconfirmed":
         show(wrap(UNCONFIRMED, 3))
     room = max(40, columns() - 16)

@@ -21,7 +21,9 @@ _DENIED_BEFORE = re.compile(
     r"|(?:没有|未发现|未见|无)\s*)" + _FILLER + r"['\"`(]?$",
     re.IGNORECASE,
 )
-_LOOKED_FOR = re.compile(r"\b(?:[ef]?grep|zgrep|rg|journalctl|dmesg)\b[^|;]*['\"][^'\"]*$|\bgrep\s[^|;]*$")
+_LOOKED_FOR = re.compile(
+    r"\b(?:[ef]?grep|zgrep|rg|journalctl|dmesg)\b[^|;]*['\"][^'\"]*$|\bgrep\s[^|;]*$"
+)
 _DENIED_AFTER = re.compile(
     r"^['\"`)]?(?:\s+(?:errors?|events?|messages?|entr(?:y|ies)|faults?|lines?|codes?))?"
     r"(?:\s*(?::|=|->|→|–|\.{2,})\s*(?:none|nil|no|0|nothing|clean|absent|never|keine?r?|aucune?|无|没有)\s*(?:[.;,)]|$)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from gpu_bringup.explain.context import Context, family_in
 from gpu_bringup.explain.finding import Explanation, Finding
 from gpu_bringup.explain.lookups import fitting
-from gpu_bringup.explain.rank import Suspect, rank
+from gpu_bringup.explain.rank import Suspect, rank, weight_of
 from gpu_bringup.explain.repair import fill, mends, steps, unfilled, values_of
 from gpu_bringup.explain.scan import Scanner
 from gpu_bringup.explain.signs import compile_signs
@@ -133,27 +133,28 @@ def _other_module(head: bytearray) -> str:
     return "" if name.startswith("nvidia") else name
 
 
-def _title(suspect: Suspect) -> str:
-    """Stated as found only where a message says so that no other cause gives."""
-    failure = suspect.failure
-    proven = suspect.hits[0].rule.sign.weight >= _PROVES
-    return failure.title if proven or not failure.suspected else failure.suspected
+def _is_proven(suspect: Suspect, context: Context) -> bool:
+    """Does a message say so that no other cause gives?"""
+    return any(weight_of(hit, context) >= _PROVES for hit in suspect.hits)
 
 
 def _finding(suspect: Suspect, host: _Host, asked: tuple[Step, ...] = ()) -> Finding:
     failure = suspect.failure
     values = host.values(suspect)
+    only_suspected = bool(failure.suspected) and not _is_proven(suspect, host.context)
     lines = dict(line for hit in suspect.hits for line in hit.lines)
     shown = sorted(list(lines.items())[:_SHOWN])
     fetch = fitting((failure.fetch,), host.family)
     confirm = fitting(failure.confirm, host.family)
     commands = (
-        argv for mend in mends(failure, host.family, values) for argv in (*mend.commands, *mend.undo)
+        argv
+        for mend in mends(failure, host.family, values)
+        for argv in (*mend.commands, *mend.undo)
     )
     return Finding(
         cause=failure.id,
         rung=failure.rung,
-        title=_title(suspect),
+        title=failure.suspected if only_suspected else failure.title,
         summary=failure.cause,
         confidence=round(min(suspect.belief, 0.99), 2),
         lines=tuple((number, text[:_LONGEST]) for number, text in shown),
@@ -168,6 +169,7 @@ def _finding(suspect: Suspect, host: _Host, asked: tuple[Step, ...] = ()) -> Fin
         sources=failure.sources,
         consequence_of=suspect.consequence_of,
         certainty=failure.certainty,
+        suspected=only_suspected,
         family=host.family,
         unfilled=unfilled((*fetch, *confirm, *commands), values),
     )

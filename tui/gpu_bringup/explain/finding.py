@@ -38,6 +38,8 @@ class Finding:
     """What the evidence says in codes, in plain words: Xid lines, the transaction of an upgrade."""
     certainty: str = "confirmed"
     """"unconfirmed": known from working experience, no public source was found."""
+    suspected: bool = False
+    """Only messages that other causes give as well speak for it: title and summary are no facts yet."""
     family: str = ""
     """Of the system, by context or text; empty: not known, and the commands of all are given."""
     unfilled: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Finding:
             "prevention": self.prevention,
             "consequence_of": self.consequence_of or None,
             "sources": list(self.sources),
+            "suspected": self.suspected,
             "family": self.family or None,
             "unfilled": dict(self.unfilled),
         }

@@ -47,7 +47,8 @@ class Suspect:
         return merged
 
 
-def _weight(hit: Hit, context: Context) -> float:
+def weight_of(hit: Hit, context: Context) -> float:
+    """A sign's weight on this host: none where its conditions fail, a share where they aren't known."""
     weight = hit.rule.sign.weight
     for condition in hit.rule.sign.when:
         known = holds(condition, context)
@@ -69,7 +70,7 @@ def rank(
     suspects: dict[str, Suspect] = {}
     against: dict[str, float] = {}
     for hit in hits:
-        weight = _weight(hit, context)
+        weight = weight_of(hit, context)
         failure = failures[hit.rule.failure]
         if weight < 0:
             against[failure.id] = against.get(failure.id, 1.0) * (1 + weight)

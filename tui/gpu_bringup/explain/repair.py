@@ -22,8 +22,8 @@ _SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+~:@-]{0,127}$")
 _RELATED = {"ubuntu": "debian", "fedora": "rhel", "amazon": "rhel"}
 HOW_TO_FIND = {
     "kernel": "the kernel's release: uname -r prints that of the one that runs",
-    "driver": "the driver's version: modinfo -F version nvidia (cat /proc/driver/nvidia/version for the "
-    "loaded one)",
+    "driver": "the driver's version: dkms status or modinfo -F version nvidia for what is installed, "
+    "cat /proc/driver/nvidia/version for what is loaded",
     "branch": "the first number of the driver's version (580 of 580.95.05): modinfo -F version nvidia",
     "package": "the package that the message of the package manager names",
     "file": "the file that the look-ups above name",

@@ -40,7 +40,9 @@ def values_in(head: bytes | bytearray) -> dict[str, str]:
     """
     releases = (match["release"] for match in _KERNEL.finditer(head))
     values = {
-        "kernel": _agreed(re.sub(rb"(?:[._]+|\.(?:deb|rpm))$", b"", release) for release in releases),
+        "kernel": _agreed(
+            re.sub(rb"(?:[._]+|\.(?:deb|rpm))$", b"", release) for release in releases
+        ),
         "driver": _agreed(match["version"] for match in _DRIVER.finditer(head)),
         "branch": _agreed(match["branch"] for match in _BRANCH.finditer(head)),
     }

@@ -82,7 +82,9 @@ def test_a_symbolic_link_is_neither_read_nor_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trace", ["logs", "backup", "undo-files"])
-def test_an_emptied_journal_is_told_from_one_that_was_never_begun(tmp_path: Path, trace: str) -> None:
+def test_an_emptied_journal_is_told_from_one_that_was_never_begun(
+    tmp_path: Path, trace: str
+) -> None:
     path = tmp_path / "journal.jsonl"
     assert not is_emptied(path)
     # The worker was killed between making the journal and its first event.

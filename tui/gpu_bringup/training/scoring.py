@@ -94,14 +94,14 @@ def score(tally: Tally, *, solved: bool) -> Score:
 
 def _costs(tally: Tally) -> list[tuple[str, int]]:
     rows = [
-        (f"{_count(tally.hints.count(word), f'{word} hint')}", HINT_COST[word] * count)
+        (_count(count, f"{word} hint"), HINT_COST[word] * count)
         for word in STRENGTHS
         if (count := tally.hints.count(word))
     ]
     rows += [
         (_count(tally.needless_reboots, "needless reboot"), REBOOT_COST * tally.needless_reboots),
         (_count(tally.killed_jobs, "killed job"), JOB_COST * tally.killed_jobs),
-        (_count(len(tally.destroyed), "thing destroyed"), DESTROYED_COST * len(tally.destroyed)),
+        (_count(len(tally.destroyed), "loss"), DESTROYED_COST * len(tally.destroyed)),
         (_count(len(tally.risks), "needless risk"), RISK_COST * len(tally.risks)),
         (_count(tally.steps_back, "step back"), BACK_COST * tally.steps_back),
         (_count(tally.wrong_answers, "wrong answer"), WRONG_ANSWER_COST * tally.wrong_answers),
@@ -113,7 +113,8 @@ def _costs(tally: Tally) -> list[tuple[str, int]]:
 
 
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s".replace("things d", "things d")
+    plural = {"step back": "steps back", "loss": "losses"}.get(what, f"{what}s")
+    return f"{number} {what if number == 1 else plural}"
 
 
 def quality(points: int, *, solved: bool) -> int:

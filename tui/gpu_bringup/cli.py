@@ -106,6 +106,31 @@ def _trial(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("lesson", nargs="?", metavar="LESSON", help="which one (--list shows them)")
+    what = train.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="the lessons, and which are solved or due")
+    what.add_argument("--shell", action="store_true", help="practise with a shell on this terminal")
+    what.add_argument(
+        "--auto", action="store_true", help="let the wizard's own plan solve it (0: solved)"
+    )
+    what.add_argument("--report", action="store_true", help="the report for the trainer")
+    what.add_argument(
+        "--break", dest="fault", metavar="'FAULT [KEY=VALUE ...]'",
+        help="for the instructor: break the running exercise LESSON further, from a second terminal",
+    )  # fmt: skip
+    what.add_argument("--faults", action="store_true", help="what --break and lessons can break")
+    what.add_argument(
+        "--from-record", metavar="FILE|RUN", help="make a lesson of a host record or of a run"
+    )
+    train.add_argument("--again", action="store_true", help="start the exercise again")
+    train.add_argument("--operator", metavar="NAME", help="who practises (default: this user)")
+    train.add_argument(
+        "--format", choices=("markdown", "html", "json"), help="of the report (default: markdown)"
+    )
+    train.add_argument("-o", "--output", type=_path, metavar="FILE", help="write it to this file")
+
+
 PLAN_FORMS = (
     "text", "json", "shell", "markdown", "ansible", "gpu-operator", "container", "packages",
 )  # fmt: skip
@@ -265,6 +290,7 @@ def build_parser() -> argparse.ArgumentParser:
         "hooks", "say after each upgrade and at login when the next boot lacks its driver", as_json
     )
     hooks.add_argument("action", choices=("install", "remove", "status"), help="what to do")
+    _train(add("train", "practise on a simulated host: TRAINING, no real server is touched", as_json))
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
     actions = profiles.add_subparsers(dest="action", metavar="list|show|validate", required=True)
 

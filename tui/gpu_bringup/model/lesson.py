@@ -26,6 +26,19 @@ class HostState:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What the server is for, as one would answer the wizard's questions."""
+
+    scenario: str = "long-term-stable"
+    framework: str = ""
+    """"vllm" or "vllm:0.33.0"; empty: none named."""
+    cuda: str = ""
+    """The CUDA release that its programs need ("13.0"); empty: none named."""
+    driver: str = ""
+    flavour: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Solved:
     """What counts as solved, and how it must not be reached."""
 
@@ -109,6 +122,8 @@ class Lesson:
     """Ids of the sources that the lesson rests on."""
     expect: tuple[Expectation, ...] = ()
     """Questions of the guided mode; a rung without one gets a general one."""
+    wish: Wish = field(default_factory=Wish)
+    """What the server is for."""
     after: tuple[str, ...] = ()
     """Ids of lessons that are better done before."""
     notes: str = ""

@@ -234,9 +234,7 @@ def _with_line(error: InputError, kind: str, number: int, file: Traversable) -> 
     if line is None:
         return error
     words = error.message.removeprefix(f"{error.file}: {error.place}: ")
-    return InputError(
-        words, file=error.file, place=f"line {line}, {error.place}", hint=error.hint
-    )
+    return InputError(words, file=error.file, place=f"line {line}, {error.place}", hint=error.hint)
 
 
 def _check(lesson: Lesson, place: Place) -> None:
@@ -248,10 +246,6 @@ def _check(lesson: Lesson, place: Place) -> None:
     state = lesson.host
     if bool(state.builder) == bool(state.record):
         raise place.fault("write either builder or record", ".host")
-    if state.builder and not state.faults:
-        raise place.fault(
-            "nothing is broken: a builder alone makes a host that works", ".host.faults"
-        )
     if state.builder:
         named.parse(state.builder, file=place.file, place=f"{place.words}.host.builder")
     for number, text in enumerate(state.faults):
@@ -260,7 +254,7 @@ def _check(lesson: Lesson, place: Place) -> None:
         raise place.fault("a record lies beside the lesson: name the file alone", ".host.record")
     if not 1 <= lesson.minutes <= 480:
         raise place.fault(f"{lesson.minutes} isn't from 1 to 480", ".minutes")
-    for key in ("rungs", "goals", "hint", "debrief", "solution", "sources"):
+    for key in ("rungs", "goals", "hint", "debrief", "sources"):
         if not getattr(lesson, key):
             raise place.fault("there must be one at least", f".{key}")
     if not lesson.story.strip():

@@ -33,7 +33,9 @@ def parse(text: str, *, file: str = "", place: str = "") -> Named:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InputError(f"{text!r} has an open quotation: {error}", file=file, place=place) from error
+        raise InputError(
+            f"{text!r} has an open quotation: {error}", file=file, place=place
+        ) from error
     if not words or "=" in words[0]:
         raise InputError(f"{text!r} doesn't begin with a name", file=file, place=place)
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What each operator has practised: one JSON file each, for its owner alone, never overwritten when damaged."""
+"""What each operator has practised: a JSON file each, its owner's alone, never overwritten when damaged."""
 
 from __future__ import annotations
 

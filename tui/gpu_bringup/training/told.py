@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 _JOINTS = frozenset({";", "&&", "||", "|", "&"})
 _BEFORE = frozenset({"sudo", "env", "time", "nohup", "nice"})
-_SAME = {"apt": "apt-get", "yum": "dnf", "dnf5": "dnf", "egrep": "grep", "less": "cat", "more": "cat"}
+_SAME = {
+    "apt": "apt-get",
+    "yum": "dnf",
+    "dnf5": "dnf",
+    "egrep": "grep",
+    "less": "cat",
+    "more": "cat",
+}
 _SYSTEM = re.compile(
     r"^/(bin|boot|dev|etc|home|lib|lib64|opt|proc|root|run|sbin|srv|sys|usr|var)?/?(\*|\.\*)?$"
 )
@@ -114,7 +121,9 @@ class Told:
     def lines(self) -> tuple[str, ...]:
         """In words, for a terminal."""
         rows = [f"{self.command}: {self.does}"]
-        rows.append(f"Changes: {self.changes}" if self.changes else "Changes: nothing, it only looks.")
+        rows.append(
+            f"Changes: {self.changes}" if self.changes else "Changes: nothing, it only looks."
+        )
         rows += [f"Risk: {self.risk}"] if self.risk else []
         rows += [f"Back: {self.undo}"] if self.undo else []
         rows += [f"  {option}: {meaning}" for option, meaning in self.options]

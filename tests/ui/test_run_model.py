@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpu_bringup.model.plan import Command, Plan, Step
+from gpu_bringup.ui import waiting_text
 from gpu_bringup.ui.outcome_text import meaning, title, ways
 from gpu_bringup.ui.run_model import RunModel
 from gpu_bringup.ui.widgets.run_steps import explanation, steps_text
@@ -95,3 +96,20 @@ def test_a_reboot_says_what_to_type_and_what_comes_after() -> None:
 def test_events_of_a_later_version_are_left_alone() -> None:
     run = model({"event": "something-new", "step": "one"}, {"event": ""}, {})
     assert run.current is None and run.position == 0
+
+
+def test_a_run_whose_steps_are_all_done_before_the_reboot_has_nothing_left_to_take() -> None:
+    run = model(started("one", 0), ended("one", "done", 7))
+    assert (
+        "the steps that are left can be taken" in waiting_text.told("reboot", run, "x", True).plain
+    )
+    assert waiting_text.ways("reboot", run, rebooted=True, watched_by=None)[0].label == (
+        "go on: 1 step is left"
+    )
+    for event in (started("two", 8), ended("two", "done", 9)):
+        run.take(event)
+    text = waiting_text.told("reboot", run, "x", True).plain
+    assert "steps that are left" not in text and "Every step is done" in text
+    assert waiting_text.ways("reboot", run, rebooted=True, watched_by=None)[0].label == (
+        "go on: look at the server again, nothing is left to do"
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.segment import Segment
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 
 from gpu_bringup.ui.log_tail import PIECE, LogTail
 from gpu_bringup.ui.widgets.tail_view import KEPT_LINES, TailView
@@ -15,6 +16,15 @@ from gpu_bringup.ui.widgets.tail_view import KEPT_LINES, TailView
 class Pane(App[None]):
     def compose(self) -> ComposeResult:
         yield TailView()
+
+
+async def drawn(pilot: Pilot[None]) -> None:
+    """Wait until all that came is on the screen."""
+    view = pilot.app.query_one(TailView)
+    await pilot.pause()
+    while view.behind:
+        await pilot.pause(0.01)
+    await pilot.pause()
 
 
 def shown(view: TailView) -> list[str]:
@@ -28,7 +38,7 @@ async def test_a_flood_is_bounded_in_memory_and_counted() -> None:
         tracemalloc.start()
         for start in range(0, 100_000, 1000):
             view.add_lines(f"line {number}" for number in range(start, start + 1000))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         grown = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert view.total == 100_000
@@ -42,12 +52,12 @@ async def test_colours_are_drawn_and_not_counted() -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         view = app.query_one(TailView)
         view.add_lines(["\x1b[31mred\x1b[0m plain", "\x1b[1m" + "x" * 60])
-        await pilot.pause(0.2)
+        await drawn(pilot)
         first: Segment = next(iter(view.render_line(0)))
         assert first.text == "red" and first.style is not None and first.style.color is not None
         assert view.virtual_size.width == 60
         await pilot.press("tab", "w")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert shown(view)[1].startswith("xxx") and shown(view)[2].startswith("xxx")
         assert sum(row.count("x") for row in shown(view)) == 60
 
@@ -58,16 +68,16 @@ async def test_following_stops_when_scrolled_up_and_end_resumes() -> None:
         view = app.query_one(TailView)
         view.focus()
         view.add_lines(f"line {number}" for number in range(200))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         await pilot.press("pageup")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert not view.following
         reading = shown(view)[0]
         view.add_lines(f"later {number}" for number in range(100))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert shown(view)[0] == reading
         await pilot.press("end")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert view.following and shown(view)[-1] == "later 99"
 
 
@@ -77,12 +87,12 @@ async def test_what_is_read_stays_while_the_oldest_lines_go() -> None:
         view = app.query_one(TailView)
         view.focus()
         view.add_lines(f"line {number}" for number in range(KEPT_LINES))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         await pilot.press("pageup")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         reading = shown(view)[0]
         view.add_lines(f"later {number}" for number in range(300))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert shown(view)[0] == reading and not view.following
 
 
@@ -94,12 +104,12 @@ async def test_search_goes_to_the_last_match_and_then_to_earlier_ones() -> None:
         lines = [f"line {number}" for number in range(300)]
         lines[40], lines[150] = "an \x1b[31mErr\x1b[0mor here", "error again"
         view.add_lines(lines)
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert view.search("error") == 2
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert "error again" in shown(view)
         await pilot.press("N")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert "an Error here" in shown(view)
 
 
@@ -109,7 +119,7 @@ async def test_the_partial_line_is_replaced_and_never_added() -> None:
         view = app.query_one(TailView)
         for percent in range(0, 100, 5):
             view.set_partial(f"Progress: [{percent:3d}%]")
-        await pilot.pause(0.2)
+        await drawn(pilot)
         assert shown(view)[0] == "Progress: [ 95%]" and view.total == 0
 
 
@@ -135,13 +145,13 @@ async def test_a_resize_does_not_end_the_following() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         view = app.query_one(TailView)
         view.add_lines(f"line {number}" for number in range(200))
-        await pilot.pause(0.2)
+        await drawn(pilot)
         await pilot.resize_terminal(120, 36)
-        await pilot.pause(0.3)
+        await drawn(pilot)
         assert view.following
         await pilot.resize_terminal(80, 20)
-        await pilot.pause(0.3)
+        await drawn(pilot)
         view.add_lines(["the last one"])
-        await pilot.pause(0.3)
+        await drawn(pilot)
         assert view.following
         assert shown(view)[-1] == "the last one"

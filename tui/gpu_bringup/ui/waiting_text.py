@@ -73,7 +73,7 @@ def told(state: str, model: RunModel, who: str, rebooted: bool) -> Content:
             "The process that took its steps is gone (killed, out of memory, power cut, reboot). What "
             "was done stays done; a step that was cut off is taken again."
         ),
-        "reboot": tr("The server was rebooted since: the steps that are left can be taken now.")
+        "reboot": _after_the_reboot(model)
         if rebooted
         else tr("The reboot is still to come: sudo reboot, then start gpu-bringup again."),
     }.get(state, "")
@@ -81,6 +81,12 @@ def told(state: str, model: RunModel, who: str, rebooted: bool) -> Content:
         done=len(model.done), count=len(model.steps), who=who
     )
     return lines([what, Content.styled(count, "bold")])
+
+
+def _after_the_reboot(model: RunModel) -> str:
+    if len(model.done) < len(model.steps):
+        return tr("The server was rebooted since: the steps that are left can be taken now.")
+    return tr("The server was rebooted since. Every step is done: a last look ends the run.")
 
 
 def steps_left(model: RunModel, *, brief: bool) -> Content:
@@ -139,9 +145,15 @@ def ways(
         rehearse = (rehearse_way(),) if asked_in(model) else ()
         return (*rehearse, leave, *log, undo)
     left = len(model.steps) - len(model.done)
-    label = tr("go on: 1 step is left") if left == 1 else tr("go on: {count} steps are left")
-    resume = Way("resume", label.format(count=left), tr("done steps are not done twice"))
+    resume = Way("resume", _go_on(left), tr("done steps are not done twice"))
     if report is not None and can_ask_again(report):
         # What is left needs the key: asking for it comes first.
         return (again_way(), rehearse_way(), no_console_way(), resume, *log, undo, leave)
     return (resume, *log, undo, leave)
+
+
+def _go_on(left: int) -> str:
+    if left == 0:
+        return tr("go on: look at the server again, nothing is left to do")
+    label = tr("go on: 1 step is left") if left == 1 else tr("go on: {count} steps are left")
+    return label.format(count=left)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -18,14 +18,14 @@ from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.run.follow import Follower
-from gpu_bringup.ui import background, enrol_flow, enrol_text
+from gpu_bringup.ui import background, enrol_flow, enrol_text, run_text
 from gpu_bringup.ui.ask_password import password_asker
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
-from gpu_bringup.ui.log_tail import LogTail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.run_model import RunModel, now_seconds
 from gpu_bringup.ui.run_seat import RunSeat
+from gpu_bringup.ui.run_watch import RunWatch
 from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.screens.log import LogScreen, ask_search
@@ -35,14 +35,12 @@ from gpu_bringup.ui.widgets.line import Line
 from gpu_bringup.ui.widgets.progress_line import ProgressLine
 from gpu_bringup.ui.widgets.run_steps import RunSteps, explanation, steps_text
 from gpu_bringup.ui.widgets.tail_view import TailView
-from gpu_bringup.ui.words import WARN, clock, paragraphs
+from gpu_bringup.ui.words import paragraphs
 
-_POLL = 1 / 10
-_SHOWN_EVERY = 0.5
-"""Seconds between two drawings of times and bars when nothing happens."""
-_ALIVE_EVERY = 1.0
-_ATTACHED_BYTES = 256 * 1024
-"""How much of a running command's log is shown when one comes back to it."""
+_SHOWN_EVERY = 1.0
+"""Seconds between two drawings of times and bars when nothing happens: clocks show seconds."""
+_CHANGE_KEYS = frozenset({"prompt", "prompt-closed", "cancel-requested"})
+"""Events after which other keys work."""
 
 
 class RunPage(Page):
@@ -76,10 +74,9 @@ class RunPage(Page):
     def __init__(self, wizard: Wizard) -> None:
         super().__init__(wizard)
         self.model = RunModel()
-        self._tail: LogTail | None = None
+        self._watch: RunWatch | None = None
         self._timer: Timer | None = None
-        self._quiet = 0.0
-        self._since_shown = 0.0
+        self._shown_at = 0.0
         self._asked: tuple[str, bool] | None = None
         self._second = SecondAnswer()
         self._starting = False
@@ -124,7 +121,7 @@ class RunPage(Page):
         if action == "rehearse":
             return enrol_text.asked_by(self.model.plan)
         if action == "search":
-            return self._tail is not None
+            return self._watch is not None and self._watch.has_output
         return True
 
     def blocked(self) -> str:
@@ -137,31 +134,7 @@ class RunPage(Page):
         )
 
     def help(self) -> Detail:
-        return Detail(
-            tr("Run: the steps are taken"),
-            paragraphs(
-                [
-                    tr(
-                        "The steps run in a process of their own. If this terminal or the connection goes "
-                        "away, they go on; start gpu-bringup again to see them."
-                    ),
-                    tr(
-                        "Arrows scroll the output, End follows it again, / searches, w wraps long lines, "
-                        "l shows the whole log. d says which steps there are and why this one is taken."
-                    ),
-                    tr(
-                        "x stops after the command that is safe to stop at: the package manager is always "
-                        "let finish, so that nothing is left half installed. q leaves the wizard; the run "
-                        "goes on."
-                    ),
-                    tr(
-                        "One terminal at a time answers a run's questions and stops it. Where another one "
-                        "does, this one only shows it, until t takes it over; then the other one only "
-                        "shows it. A terminal that was closed gives its place up."
-                    ),
-                ]
-            ),
-        )
+        return run_text.help_text()
 
     # --- the run
 
@@ -204,7 +177,7 @@ class RunPage(Page):
 
     def _clear(self, undoing: bool) -> None:
         self.model = RunModel()
-        self._tail = None
+        self._watch = None
         self._starting = True
         self.wizard.undoing = undoing
         self.wizard.run_state = ""
@@ -228,71 +201,38 @@ class RunPage(Page):
         self.wizard.follower = outcome.value
         self.wizard.run_state = "running"
         self._sit_down(outcome.value.folder, own)
-        self._quiet = 0.0
-        self._timer = self.set_interval(_POLL, self._poll)
+        self._watch = RunWatch(outcome.value, self.model)
+        # Looked at as often as it is drawn: what comes in between is seen together.
+        self._timer = self.set_interval(self.query_one(TailView).frame_seconds, self._poll)
         self.post_message(self.Changed())
 
     def _poll(self) -> None:
-        follower = self.wizard.follower
-        if follower is None or not self.running:
+        watch, model = self._watch, self.model
+        if watch is None or not self.running:
             return
-        events = follower.poll()
-        for event in events:
-            self._take(event)
-        self._read()
-        if events:
-            self._quiet = 0.0
-        else:
-            self._quiet += _POLL
-        if self.model.ended is None and self._quiet >= _ALIVE_EVERY:
-            self._quiet = 0.0
-            if not follower.alive():
-                # What it wrote between the last poll and its end comes first.
-                for event in follower.poll():
-                    self._take(event)
-                if self.model.ended is None:
-                    self.model.take({"event": "run-lost", "text": _lost()})
-        self._since_shown += _POLL
-        if events or self._since_shown >= _SHOWN_EVERY:
-            self._since_shown = 0.0
+        log = model.log
+        news = watch.look()
+        if news.lines:
+            self.query_one(TailView).add_lines(news.lines)
+        if "command-started" in news.kinds:
+            self._second.forget()
+        if log != model.log or not _CHANGE_KEYS.isdisjoint(news.kinds):
+            self.screen.refresh_bindings()
+        now = time.monotonic()
+        if news.kinds or model.ended is not None or now - self._shown_at >= _SHOWN_EVERY:
+            self._shown_at = now
             self._may()
             self._show()
-        if self.model.ended is not None:
+        if model.ended is not None:
             self._finish()
-        elif self.model.prompt is None:
+        elif model.prompt is None:
             self._asked = None
         elif self._asked is None and not self.watching:
             self.action_answer()
 
-    def _take(self, event: dict[str, object]) -> None:
-        before = self.model.log
-        kind = event.get("event")
-        self.model.take(event)
-        if kind == "command-started":
-            self._second.forget()
-            self._read()
-            follower = self.wizard.follower
-            assert follower is not None
-            path = follower.folder / self.model.log
-            self._tail = LogTail(path, last=_ATTACHED_BYTES)
-            line = "$ " + shlex.join(self.model.argv)
-            self.query_one(TailView).add_lines([f"\x1b[36m{line}\x1b[0m"])
-        elif kind == "step-started":
-            self.query_one(TailView).add_lines(["", f"\x1b[1m== {event.get('title', '')}\x1b[0m"])
-        if before != self.model.log or kind in ("prompt", "prompt-closed", "cancel-requested"):
-            self.screen.refresh_bindings()
-
-    def _read(self) -> None:
-        if self._tail is not None:
-            view = self.query_one(TailView)
-            lines = self._tail.read()
-            if lines:
-                view.add_lines(lines)
-
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._read()
         self._second.forget()
         self._stand_up()
         assert self.model.ended is not None
@@ -306,7 +246,8 @@ class RunPage(Page):
 
     def _show(self) -> None:
         model, now = self.model, now_seconds()
-        self.query_one("#run-head", Line).show(self._head(now))
+        head = run_text.head(self.wizard, model, now, starting=self._starting)
+        self.query_one("#run-head", Line).show(head)
         mode = self._seat.mode() if self.running and self._seat is not None else ""
         self.query_one("#run-mode", Line).show(mode)
         told = self.query_one("#run-begun", Line)
@@ -319,36 +260,12 @@ class RunPage(Page):
             self.query_one(ProgressLine).progress(
                 model.overall(), text, model.remaining_seconds(now)
             )
-        notice = model.notice
-        if model.prompt is not None:
-            asks = tr("The command asks: {text}").format(text=model.prompt[0])
-            notice = asks if self.watching else asks + tr("   i answers it")
+        notice = run_text.notice(model, watching=self.watching)
         self.query_one("#run-notice", Line).show(notice)
         view = self.query_one(TailView)
-        follows = tr("following") if view.following else tr("scrolled up; End follows again")
-        log = f"   {tr('log')}: {Path(model.log).name}" if model.log else ""
-        self.query_one("#run-state", Line).show(
-            tr("line {number}, {follows}").format(number=f"{view.total:,}", follows=follows) + log
-        )
+        place = run_text.place(view.total, following=view.following, log=model.log)
+        self.query_one("#run-state", Line).show(place)
         self.query_one(RunSteps).show(model, now)
-
-    def _head(self, now: float) -> Content:
-        model, wizard = self.model, self.wizard
-        if self._starting:
-            return Content.styled(tr("Starting ..."), "bold")
-        current = model.current
-        if current is None:
-            if wizard.recorded:
-                return Content(tr("This is a record: nothing can be run here. n goes on."))
-            if wizard.plan is not None and wizard.plan.empty:
-                return Content(tr("There is nothing to do here. n goes on to the verification."))
-            return Content(tr("Nothing was started yet: go back to the plan and press a there."))
-        if model.ended is not None:
-            return Content.styled(str(model.ended.get("message", "")), "bold")
-        word = tr("Taking back, step") if wizard.undoing else tr("Step")
-        head = f"{word} {model.position} / {len(model.steps)}: {current.title}"
-        stop = Content.styled(tr("  stopping"), f"bold {WARN}") if model.stopping else Content("")
-        return Content.assemble((head, "bold"), f"  {clock(current.seconds(now))}", stop)
 
     # --- who answers it
 
@@ -484,10 +401,3 @@ class RunPage(Page):
     def action_details(self) -> None:
         body = paragraphs([steps_text(self.model, now_seconds()), explanation(self.model)])
         self.app.push_screen(DetailScreen(Detail(tr("The steps, and why this one is taken"), body)))
-
-
-def _lost() -> str:
-    return tr(
-        "The process that takes the steps is gone before the run's end (killed, out of memory, power "
-        "cut). What was done stays done and is in the journal."
-    )

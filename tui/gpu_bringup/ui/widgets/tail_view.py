@@ -1,26 +1,33 @@
 """The output of a running command: a bounded window on its log, drawn line by line.
 
 The log file is the truth; this keeps the last lines of it. ANSI colours are parsed only for lines
-that are on the screen. Lines are taken at once and shown at the next of 20 ticks a second, so a
-flood of output costs what the screen can show, not what the command writes.
+that are on the screen. Lines are taken at once and shown in the next frame, of which there are few a
+second: a flood of output costs what the screen can show, not what the command writes. Where nothing
+comes, nothing runs.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 
+from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 KEPT_LINES = 5_000
-TICKS_A_SECOND = 20
+FRAME_SECONDS = 1 / 4
+"""Between two drawings: what an eye can read, and a slow machine draws beside the build it shows."""
+BASIC_FRAME_SECONDS = 1 / 2
+"""The same on a poor terminal, which is often a serial line: a frame of 80x24 is 2 KB, and 115,200
+baud carry 11 KB a second."""
 ESCAPE = "\x1b"
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 
@@ -66,14 +73,38 @@ class TailView(ScrollView, can_focus=True):
         self._wrap = False
         self._search = ""
         self._dirty = False
+        self._awake = False
+        self._drawn = 0.0
         self._hold = False
         self.total = 0
         """Lines taken since the last ``clear``."""
         self.following = True
         self._size_laid_out = Size(0, 0)
+        self._style = Style.null()
 
     def on_mount(self) -> None:
-        self.set_interval(1 / TICKS_A_SECOND, self._flush)
+        self._wake()
+
+    @property
+    def frame_seconds(self) -> float:
+        """The least time between two drawings."""
+        return BASIC_FRAME_SECONDS if self.app.has_class("-basic") else FRAME_SECONDS
+
+    @property
+    def behind(self) -> bool:
+        """Is there something that isn't drawn yet?"""
+        return bool(self._pending) or self._dirty
+
+    def _wake(self) -> None:
+        """Draw what came, at once or when the next frame is due."""
+        if self._awake or not self.behind or not self.is_attached:
+            return
+        self._awake = True
+        due = self._drawn + self.frame_seconds - time.monotonic()
+        if due <= 0:
+            self.call_next(self._flush)
+        else:
+            self.set_timer(due, self._flush)
 
     # --- what comes in ---------------------------------------------------------------------------
 
@@ -85,12 +116,14 @@ class TailView(ScrollView, can_focus=True):
         if surplus > 0:
             self.total += surplus
             del self._pending[:surplus]
+        self._wake()
 
     def set_partial(self, text: str) -> None:
         """The unfinished last line, such as a progress bar."""
         if text != self._partial:
             self._partial = text
             self._dirty = True
+            self._wake()
 
     def clear(self) -> None:
         self._lines.clear()
@@ -98,6 +131,7 @@ class TailView(ScrollView, can_focus=True):
         self._partial = ""
         self.total = 0
         self._dirty = True
+        self._wake()
 
     @property
     def dropped(self) -> int:
@@ -107,13 +141,15 @@ class TailView(ScrollView, can_focus=True):
     # --- how it is shown -------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        if not self._pending and not self._dirty:
-            return
+        self._awake = False
+        self._drawn = time.monotonic()
         before = len(self._rows)
         gone = self._take_pending()
         self._dirty = False
         self._lay_out()
         if self.following:
+            # Now, so that one drawing shows both; and after it, where scroll bars came or went.
+            self._to_end()
             self.call_after_refresh(self._to_end)
         elif gone and before:
             # What is being read stays where it is while the oldest lines go.
@@ -153,12 +189,18 @@ class TailView(ScrollView, can_focus=True):
         if self.following:
             self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Computed from all ancestors at each reading: once a drawing, not once a line.
+        self._style = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
+        style = self._style
         scroll_x, scroll_y = self.scroll_offset
         index = scroll_y + y
         width = self.scrollable_content_region.width
         if index >= len(self._rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, style)
         line, start = self._rows[index]
         text = _parsed(line)
         if self._wrap:
@@ -167,8 +209,8 @@ class TailView(ScrollView, can_focus=True):
             text = text.copy()
             text.highlight_words([self._search], style="reverse", case_sensitive=False)
         segments = text.render(self.app.console)
-        strip = Strip(segments).apply_style(self.rich_style)
-        return strip.crop_extend(scroll_x, scroll_x + width, self.rich_style)
+        strip = Strip(segments).apply_style(style)
+        return strip.crop_extend(scroll_x, scroll_x + width, style)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -191,6 +233,7 @@ class TailView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._dirty = True
+        self._wake()
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -202,6 +245,7 @@ class TailView(ScrollView, can_focus=True):
     def action_toggle_wrap(self) -> None:
         self._wrap = not self._wrap
         self._dirty = True
+        self._wake()
 
     def action_top(self) -> None:
         self.following = False

@@ -62,7 +62,7 @@ rig_turn() {
     else
         exec {rig_turn_file}>>"$RIG_LOCK"
     fi
-    flock -w 600 "$rig_turn_file" || renice -n 5 -p $$ >/dev/null
+    if flock -w 600 "$rig_turn_file"; then renice -n 0 -p $$; else renice -n 5 -p $$; fi >/dev/null
 }
 
 # rig_turn_over: give it back, also where something that was started still has the file open.

@@ -58,10 +58,11 @@ class Turns:
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.setpriority(os.PRIO_PROCESS, 0, 0)
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    os.nice(5 if os.nice(0) < 5 else 0)
+                    os.setpriority(os.PRIO_PROCESS, 0, 5)
                     break
                 time.sleep(0.05)
         self._began = time.monotonic()

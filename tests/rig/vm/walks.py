@@ -7,7 +7,7 @@ import time
 
 import mokmanager
 from machine import Machine
-from person import BUILD_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard
+from person import BUILD_SECONDS, LOOK_SECONDS, MOK_PASSWORD, RUN_SECONDS, TOOL, Wizard
 from verdicts import WISH, demand
 
 
@@ -66,7 +66,7 @@ def run(wizard: Wizard) -> None:
 
 def gone(wizard: Wizard, pattern: str, seconds: float = 60) -> None:
     """Wait until something is no longer shown."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * wizard.console.patience
     while re.search(pattern, wizard.console.text()):
         wizard.console.read(0.3)
         demand(time.monotonic() < end, f"still shown: {pattern}")
@@ -76,7 +76,11 @@ def waiting_run(wizard: Wizard) -> None:
     """After the reboot: the waiting run is offered, taken up, and ends with nothing left to do."""
     wizard.see(r"A run waits(?s:.*)\d +go on", "waits")
     wizard.choose("go on")
-    wizard.see(r"7 VERIFY", "verified", RUN_SECONDS)
+    wizard.console.wait(r"7 VERIFY", RUN_SECONDS)
+    gone(wizard, r"Looking at the server again", LOOK_SECONDS)
+    text = wizard.console.picture("verified")
+    # No card is in the machine: that is the one thing that may be wrong with it.
+    demand(not re.search(r"Root cause: (?!GPU on the bus)", text), text)
     wizard.leave()
 
 

@@ -1,0 +1,1 @@
+"""The commands of a simulated machine: one table of names, one generator each."""

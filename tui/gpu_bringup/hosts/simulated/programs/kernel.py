@@ -1,0 +1,329 @@
+"""dkms, modprobe and its family, initramfs, boot loader, uname, mokutil, reboot."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpu_bringup.hosts.simulated import work
+from gpu_bringup.hosts.simulated.programs.words import program, said, split
+from gpu_bringup.hosts.simulated.tree import File, Module
+from gpu_bringup.hosts.simulated.work import Ask, Program
+
+if TYPE_CHECKING:
+    from gpu_bringup.hosts.simulated.machine import Machine
+
+
+@program("uname")
+def uname(machine: Machine, argv: tuple[str, ...]) -> Program:
+    release, words = machine.running_kernel, set(argv[1:])
+    if "-r" in words:
+        return (yield from said(release))
+    if "-m" in words:
+        return (yield from said(machine.architecture))
+    if "-a" in words:
+        return (yield from said(f"Linux {machine.name} {release} #1 SMP PREEMPT_DYNAMIC {machine.architecture} GNU/Linux"))
+    return (yield from said("Linux"))
+
+
+# --- dkms ------------------------------------------------------------------------------------------
+
+
+@program("dkms")
+def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
+    if not machine.packages.has("dkms"):
+        yield "bash: dkms: command not found"
+        return 127
+    options, words = split(argv[1:], "-m", "-v", "-k", "-a", "--kernelver", "--arch")
+    action = words[0] if words else "status"
+    kernel = options.get("-k") or options.get("--kernelver") or ""
+    kernel = kernel.split("/")[0] or machine.running_kernel
+    if action == "status":
+        return (yield from _status(machine))
+    if action == "autoinstall":
+        if not work.has_headers(machine, kernel):
+            yield f"\nError! Your kernel headers for kernel {kernel} cannot be found at /lib/modules/{kernel}/build or /lib/modules/{kernel}/source."
+            yield f"Please install the linux-headers-{kernel} package or use the --kernelsourcedir option to tell DKMS where it's located."
+            return 21 if work.dkms_versions(machine) else 0
+        good = yield from work.dkms_autoinstall(machine, kernel)
+        return 0 if good else 11
+    if "--version" in options or action == "--version":
+        return (yield from said("dkms-3.2.2"))
+    name = words[1] if len(words) > 1 else ""
+    module, _, version = name.partition("/")
+    module, version = options.get("-m", module), options.get("-v", version)
+    if not version and module:
+        known = [v for m, v in work.dkms_versions(machine) if m == module]
+        version = known[-1] if known else ""
+    if not module or not version:
+        yield "Error! Arguments <module> and <module-version> are not specified."
+        return 1
+    if (module, version) not in work.dkms_versions(machine) and action != "add":
+        yield f"Error! The module/version combo: {module}-{version} is not located in the DKMS tree."
+        return 3
+    if action in ("build", "install"):
+        force = "--force" in options
+        if work.dkms_built(machine, module, version, kernel) and not force:
+            yield f"Module {module}/{version} already installed on kernel {kernel} ({machine.architecture}), skip. You may override by specifying --force."
+            return 0
+        if force:
+            yield from work.dkms_remove(machine, module, version, kernel)
+        good = yield from work.dkms_build(machine, module, version, kernel)
+        return 0 if good else 10
+    if action in ("unbuild", "uninstall", "remove"):
+        everywhere = "--all" in options
+        yield from work.dkms_remove(machine, module, version, "" if everywhere else kernel)
+        return 0
+    if action == "add":
+        if not machine.tree.exists(f"/usr/src/{module}-{version}/dkms.conf"):
+            yield f"Error! Could not find module source directory.\nDirectory: /usr/src/{module}-{version} does not exist."
+            return 2
+        work.dkms_add(machine, module, version)
+        return 0
+    yield f"Error! Unknown action specified: {action}"
+    return 2
+
+
+def _status(machine: Machine) -> Program:
+    for module, version in work.dkms_versions(machine):
+        if not machine.tree.exists(f"/var/lib/dkms/{module}/{version}/source/dkms.conf"):
+            yield f"{module}/{version}: broken"
+            continue
+        kernels = [k for k in machine.kernels() if work.dkms_built(machine, module, version, k)]
+        for kernel in kernels:
+            yield f"{module}/{version}, {kernel}, {machine.architecture}: installed"
+        if not kernels:
+            yield f"{module}/{version}: added"
+    return 0
+
+
+# --- modules ---------------------------------------------------------------------------------------
+
+
+@program("modprobe")
+def modprobe(machine: Machine, argv: tuple[str, ...]) -> Program:
+    options, words = split(argv[1:])
+    if "-r" in options or "--remove" in options:
+        return (yield from rmmod(machine, ("rmmod", *words)))
+    if "-n" in options or "--dry-run" in options:
+        return 0
+    if not words:
+        yield "modprobe: ERROR: missing parameters. See -h."
+        return 1
+    for name in words[:1] if "-a" not in options else words:
+        error = work.insert(machine, name)
+        if error.startswith("FATAL"):
+            yield f"modprobe: {error}"
+            return 1
+        if error == "install command failed":
+            yield f"modprobe: ERROR: could not insert '{name.replace('-', '_')}': Invalid argument"
+            return 1
+        if error:
+            yield f"modprobe: ERROR: could not insert '{name.replace('-', '_')}': {error}"
+            return 1
+    return 0
+
+
+@program("insmod")
+def insmod(machine: Machine, argv: tuple[str, ...]) -> Program:
+    path = argv[1] if len(argv) > 1 else ""
+    file = machine.tree.file(path)
+    if file is None or file.module is None:
+        yield f"insmod: ERROR: could not load module {path}: No such file or directory"
+        return 1
+    error = work.insert(machine, file.module.name)
+    if error:
+        yield f"insmod: ERROR: could not insert module {path}: {error.removeprefix('FATAL: ')}"
+        return 1
+    return 0
+
+
+@program("rmmod")
+def rmmod(machine: Machine, argv: tuple[str, ...]) -> Program:
+    for name in (word for word in argv[1:] if not word.startswith("-")):
+        error = work.remove_module(machine, name)
+        if error:
+            yield f"rmmod: ERROR: {error}"
+            return 1
+    return 0
+
+
+@program("lsmod")
+def lsmod(machine: Machine, argv: tuple[str, ...]) -> Program:
+    yield "Module                  Size  Used by"
+    for row in machine.text("/proc/modules").splitlines():
+        name, size, count, users = row.split()[:4]
+        yield f"{name:<20} {size:>7}  {count} {users.rstrip(',').replace('-', '') if users == '-' else users.rstrip(',')}"
+    return 0
+
+
+@program("depmod")
+def depmod(machine: Machine, argv: tuple[str, ...]) -> Program:
+    yield work.Wait(3)
+    return 0
+
+
+@program("modinfo")
+def modinfo(machine: Machine, argv: tuple[str, ...]) -> Program:
+    options, words = split(argv[1:], "-F", "-k")
+    status = 0
+    for word in words:
+        path, file = word, machine.tree.file(word) if word.startswith("/") else None
+        if not word.startswith("/"):
+            found = work.module_file(machine, word)
+            path, file = found if found else (word, None)
+        if file is None or file.module is None:
+            yield f"modinfo: ERROR: Module {word} not found."
+            status = 1
+            continue
+        rows = _module_rows(path, file, file.module)
+        if options.get("-F"):
+            yield from said([value for key, value in rows if key == options["-F"]])
+        else:
+            yield from said([f"{key + ':':<15} {value}" for key, value in rows])
+    return status
+
+
+def _module_rows(path: str, file: File, module: Module) -> list[tuple[str, str]]:
+    rows = [("filename", path)]
+    if module.version:
+        rows.append(("version", module.version))
+    rows += [("license", module.license), ("name", module.name), ("vermagic", module.vermagic)]
+    if module.key:
+        rows += [
+            ("sig_id", "PKCS#7"),
+            ("signer", module.signer),
+            ("sig_key", module.key),
+            ("sig_hashalgo", "sha256"),
+        ]
+    return rows
+
+
+# --- initramfs and boot loader ------------------------------------------------------------------------
+
+
+@program("update-initramfs")
+def update_initramfs(machine: Machine, argv: tuple[str, ...]) -> Program:
+    options, _ = split(argv[1:], "-k")
+    kernel = options.get("-k") or machine.running_kernel
+    kernels = machine.kernels() if kernel == "all" else (kernel,)
+    for release in kernels:
+        if release not in machine.kernels():
+            yield f"W: missing /lib/modules/{release}"
+            return 1
+        if not (yield from work.update_initramfs(machine, release)):
+            return 1
+    return 0
+
+
+@program("lsinitramfs")
+def lsinitramfs(machine: Machine, argv: tuple[str, ...]) -> Program:
+    path = argv[-1] if len(argv) > 1 else ""
+    release = path.rsplit("initrd.img-", 1)[-1]
+    image = machine.images.get(release)
+    if image is None or not machine.tree.exists(path):
+        yield f"lsinitramfs: {path}: No such file or directory"
+        return 1
+    yield from said([path for path, _ in (*image.modules, *image.configuration)])
+    return 0
+
+
+@program("update-grub", "grub-mkconfig")
+def update_grub(machine: Machine, argv: tuple[str, ...]) -> Program:
+    yield from work.update_grub(machine)
+    return 0
+
+
+@program("grub-reboot", "grub-set-default")
+def grub_choice(machine: Machine, argv: tuple[str, ...]) -> Program:
+    _, words = split(argv[1:], "--boot-directory")
+    if not words:
+        yield "More than one menu entry?"
+        return 1
+    values = work.environment_block(machine)
+    values["next_entry" if argv[0].endswith("grub-reboot") else "saved_entry"] = words[0]
+    work.save_environment(machine, values)
+    return 0
+
+
+@program("grub-editenv")
+def grub_editenv(machine: Machine, argv: tuple[str, ...]) -> Program:
+    words = [word for word in argv[1:] if not word.startswith("/") and word != "-"]
+    values = work.environment_block(machine)
+    if words[:1] == ["list"]:
+        yield from said([f"{key}={value}" for key, value in values.items()])
+        return 0
+    if words[:1] == ["set"]:
+        values.update(word.split("=", 1) for word in words[1:] if "=" in word)
+    elif words[:1] == ["unset"]:
+        for word in words[1:]:
+            values.pop(word, None)
+    elif words[:1] != ["create"]:
+        yield "grub-editenv: error: unknown command."
+        return 1
+    work.save_environment(machine, values)
+    return 0
+
+
+@program("reboot", "shutdown", "init")
+def reboot(machine: Machine, argv: tuple[str, ...]) -> Program:
+    yield from work.reboot(machine)
+    return 0
+
+
+# --- Secure Boot -----------------------------------------------------------------------------------
+
+
+@program("mokutil")
+def mokutil(machine: Machine, argv: tuple[str, ...]) -> Program:
+    if not machine.tree.exists("/usr/bin/mokutil"):
+        yield "bash: mokutil: command not found"
+        return 127
+    options, words = split(argv[1:], "--import", "-i", "--test-key", "-t")
+    firmware = machine.firmware
+    if not firmware.efi:
+        yield "EFI variables are not supported on this system"
+        return 1
+    if "--sb-state" in options:
+        return (yield from said(f"SecureBoot {'enabled' if firmware.secure_boot else 'disabled'}"))
+    for option, keys in (("--list-enrolled", firmware.enrolled), ("--list-new", firmware.pending)):
+        if option in options:
+            if not keys:
+                yield "MokListRT is empty" if option == "--list-enrolled" else "MokNew is empty"
+            for number, key in enumerate(keys, 1):
+                pairs = ":".join(re.findall("..", key.sha1))
+                yield f"[key {number}]"
+                yield f"SHA1 Fingerprint: {pairs}"
+                yield f"        Subject: CN={key.common_name}"
+            return 0 if keys or option == "--list-new" else 1
+    if "--list-delete" in options:
+        yield "MokDel is empty"
+        return 0
+    if "--revoke-import" in options:
+        firmware.pending, firmware.password = (), ""
+        machine.changed()
+        return 0
+    path = options.get("--import") or options.get("-i") or options.get("--test-key") or (
+        options.get("-t") or "")  # fmt: skip
+    keys = work.keys_in(machine.text(path))
+    if not path or not keys:
+        yield f"Failed to get file status, {path or 'no file'}"
+        return 255
+    if keys[0] in firmware.enrolled:
+        yield f"SKIP: {path} is already enrolled" if "--test-key" not in options else f"{path} is already enrolled"
+        return 0 if "--test-key" not in options else 1
+    if keys[0] in firmware.pending:
+        yield f"SKIP: {path} is already in the enrollment request"
+        return 0
+    if "--test-key" in options or "-t" in options:
+        yield f"{path} is not enrolled"
+        return 0
+    first = yield Ask("input password: ", secret=True)
+    second = yield Ask("input password again: ", secret=True)
+    if first != second:
+        yield "password doesn't match"
+        return 255
+    firmware.pending = (*firmware.pending, keys[0])
+    firmware.password = first.strip("\n")
+    machine.changed()
+    return 0

@@ -53,7 +53,8 @@ rig_checkout() {
 
 # rig_turn: begin a piece of work when it is this rig's turn. Where RIG_LOCK names a file, one rig works
 # at a time: the lock (flock) is given back first, so that whoever waits comes in between. After ten
-# minutes of waiting the work goes on beside the other, with less of the processor.
+# minutes of waiting the work goes on beside the other, with less of the processor; from then on it
+# waits for seconds only.
 rig_turn() {
     [ -n "${RIG_LOCK:-}" ] || return 0
     if [ -n "${rig_turn_file:-}" ]; then
@@ -62,7 +63,13 @@ rig_turn() {
     else
         exec {rig_turn_file}>>"$RIG_LOCK"
     fi
-    if flock -w 600 "$rig_turn_file"; then renice -n 0 -p $$; else renice -n 5 -p $$; fi >/dev/null
+    if flock -w "${rig_turn_wait:-600}" "$rig_turn_file"; then
+        renice -n 0 -p $$ >/dev/null
+        rig_turn_wait=600
+    else
+        renice -n 5 -p $$ >/dev/null
+        rig_turn_wait=20
+    fi
 }
 
 # rig_turn_over: give it back, also where something that was started still has the file open.

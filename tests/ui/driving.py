@@ -35,6 +35,16 @@ async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 
         await pilot.pause(0.05)
 
 
+async def still(pilot: Pilot[int]) -> None:
+    """Wait until the picture doesn't change any more, however slow this machine is."""
+    await pilot.pause()
+    same = 0
+    while same < 4:
+        before = screen_text(pilot.app)
+        await pilot.pause(0.05)
+        same = same + 1 if screen_text(pilot.app) == before else 0
+
+
 async def looked(pilot: Pilot[int]) -> Wizard:
     """Wait until the host was looked at."""
     app = pilot.app

@@ -28,6 +28,7 @@ from gpu_bringup.ui.screens.waiting import WaitingScreen
 from gpu_bringup.ui.screens.wizard import WizardScreen
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.terminal import Terminal
+from gpu_bringup.ui.waiting_run import waiting_run as first_run
 from gpu_bringup.ui.wizard_app import WizardApp
 from ui.driving import NARROW, WIDE, everything_written, looked, screen_text, until
 from unit import secure_record as made
@@ -338,7 +339,7 @@ async def test_after_the_reboot_a_missed_screen_is_asked_for_again(
         await until(pilot, lambda: isinstance(app.focused, Ways))
         text = squeezed(app)
         assert "X key in the firmware: the screen of an earlier boot passed" in text
-        assert "? nvidia" in text and "Not proven" in text
+        assert "? nvidia" in text and "Missed: the screen passed without an answer" in text
         assert "2 rehearse" in text
         await pilot.press("2")
         await rehearsing(pilot)
@@ -383,3 +384,59 @@ async def test_before_the_reboot_the_first_page_rehearses(
         assert "The reboot is still to come" in squeezed(app)
         await pilot.press("1")
         await rehearsing(pilot)
+
+
+def broken_off(name: str) -> Plan:
+    """The request, then a step before the reboot that fails."""
+    asks = enrolling_plan().steps[0]
+    fails = Step(name, "boot", "Rebuild the initramfs", "why", (Command(("false",), root=False),))
+    return Plan(target={}, steps=(asks, fails))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_a_request_whose_run_failed_is_the_first_page(
+    state: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    follower = engine.apply(broken_off("initramfs"), label="test")
+    for event in follower.events(60):
+        if event["event"] == "prompt":
+            follower.answer("boiler12")
+    assert engine.list_runs()[-1].state == "failed"
+    app = local(monkeypatch, "waiting")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WaitingScreen))
+        await until(pilot, lambda: "What you can do 1 go on: 1 step is left" in squeezed(app))
+        await until(pilot, lambda: isinstance(app.focused, Ways))
+        text = squeezed(app)
+        assert "A run asked the firmware to trust a key, then a step failed" in text
+        assert "Its request waits in the firmware" in text and "1 of 2 steps are done." in text
+        assert "Waiting for the reboot" in text and "2 rehearse" in text
+        await pilot.press("2")
+        await rehearsing(pilot)
+
+
+@pytest.mark.process
+async def test_a_failed_run_that_asked_no_firmware_is_not_offered(state: Path) -> None:
+    fails = Step("load", "loaded", "Load", "why", (Command(("false",), root=False),))
+    follower = engine.apply(Plan(target={}, steps=(fails,)), label="test")
+    ended = follower.wait(60)
+    assert ended is not None and ended["state"] == "failed"
+    assert first_run() is None
+
+
+@pytest.mark.process
+async def test_what_stands_out_at_the_reboot_is_not_counted_as_done(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Plan(target={}, steps=enrolling_plan().steps[:2])
+    follower = engine.apply(chosen, label="test")
+    for event in follower.events(60):
+        if event["event"] == "prompt":
+            follower.answer("boiler12")
+    app = local(monkeypatch, "waiting")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WaitingScreen))
+        text = squeezed(app)
+        assert "1 of 2 steps are done; the reboot is next." in text
+        assert "2 Reboot the reboot is next" in text

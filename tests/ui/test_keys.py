@@ -19,7 +19,7 @@ from gpu_bringup.ui.widgets.key_bar import KeyBar
 from gpu_bringup.ui.widgets.tail_view import TailView
 from gpu_bringup.ui.wizard_app import WizardApp
 from ui.broken import broken
-from ui.driving import FRESH, H200, NARROW, WIDE, looked, recorded, screen_text, until
+from ui.driving import FRESH, H200, NARROW, WIDE, looked, recorded, screen_text, still, until
 
 UPGRADED = "kernel-upgraded"
 MOVES = {
@@ -117,7 +117,7 @@ async def settle(pilot: Pilot[int], place: Place) -> WizardApp:
     if wizard.recovery is not None:
         await until(pilot, lambda: app.screen.query(Ways))
     await place.reach(pilot)
-    await pilot.pause(0.2)
+    await still(pilot)
     return app
 
 
@@ -196,7 +196,7 @@ async def test_a_look_that_ends_late_leaves_the_keys_of_the_page_that_is_seen() 
         await screen.go("run")
         before = app.wizard.situation
         await until(pilot, lambda: app.wizard.situation is not before or app.wizard.facts)
-        await pilot.pause(0.5)
+        await still(pilot)
         assert "Look again" not in [text for _, text in screen.query_one(KeyBar).entries()]
 
 

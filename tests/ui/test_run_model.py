@@ -93,6 +93,17 @@ def test_a_reboot_says_what_to_type_and_what_comes_after() -> None:
     assert "sudo reboot" in text and "1 of 2" in text
 
 
+def test_the_reboot_is_done_when_the_server_was_rebooted() -> None:
+    run = model(started("one", 0), ended("one", "done", 1), started("two", 2))
+    run.take(ended("two", "done", 3))
+    assert run.counted() == "2 of 2 steps are done."
+    run.take({"event": "reboot-needed", "step": "two"})
+    assert run.counted() == "1 of 2 steps are done; the reboot is next."
+    assert "the reboot is next" in meaning("reboot", run)
+    run.take({"event": "resumed", "done": ["one", "two"]})
+    assert run.counted() == "2 of 2 steps are done."
+
+
 def test_events_of_a_later_version_are_left_alone() -> None:
     run = model({"event": "something-new", "step": "one"}, {"event": ""}, {})
     assert run.current is None and run.position == 0

@@ -37,6 +37,11 @@ def shell(script: str) -> Command:
     return Command(("sh", "-c", script), root=False, interactive=True)
 
 
+def held(gate: Path) -> str:
+    """Shell that goes on when the file is there: a test that looks at a picture holds the run still."""
+    return f"while ! test -e {gate}; do sleep 0.05; done"
+
+
 def step(name: str, *commands: Command, undo: tuple[Command, ...] = ()) -> Step:
     return Step(
         name, "module", f"The step {name}", f"why {name}", commands, undo=undo,
@@ -61,9 +66,10 @@ async def begin(pilot: Pilot[int], chosen: Plan) -> RunPage:
     return page
 
 
-async def test_output_is_followed_and_the_step_is_explained() -> None:
+async def test_output_is_followed_and_the_step_is_explained(state: Path) -> None:
     app = local()
-    many = shell("for i in 1 2 3; do printf '\\033[32mline\\033[0m %s\\n' $i; done; sleep 1")
+    lines = "for i in 1 2 3; do printf '\\033[32mline\\033[0m %s\\n' $i; done; "
+    many = shell(lines + held(state / "go"))
     async with app.run_test(size=WIDE) as pilot:
         await begin(pilot, plan(step("one", many), step("two", shell("sleep 0.2"))))
         await until(pilot, lambda: "line 3" in screen_text(app))
@@ -76,6 +82,7 @@ async def test_output_is_followed_and_the_step_is_explained() -> None:
             pilot, lambda: isinstance(app.screen, LogScreen) and "line 3" in screen_text(app)
         )
         await pilot.press("escape")
+        (state / "go").touch()
         await until(pilot, lambda: app.wizard.run_state == "done")
         await until(pilot, lambda: app.wizard.current == "verify")
 
@@ -85,7 +92,7 @@ async def test_a_secret_reaches_the_command_and_nothing_else(state: Path) -> Non
     asks = "import getpass; print(len(getpass.getpass('input password: ')), 'characters')"
     command = Command((sys.executable, "-c", asks), root=False, interactive=True)
     async with app.run_test(size=NARROW) as pilot:
-        await begin(pilot, plan(step("key", command), step("pause", shell("sleep 1"))))
+        await begin(pilot, plan(step("key", command), step("pause", shell(held(state / "go")))))
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         await until(pilot, lambda: "input password" in screen_text(app))
         await pilot.press(*SECRET)
@@ -93,14 +100,16 @@ async def test_a_secret_reaches_the_command_and_nothing_else(state: Path) -> Non
         await pilot.press("enter")
         await until(pilot, lambda: f"{len(SECRET)} characters" in screen_text(app))
         assert SECRET not in everything_written(app)
+        (state / "go").touch()
         await until(pilot, lambda: app.wizard.run_state == "done")
     kept = [path for path in state.rglob("*") if path.is_file()]
     assert kept and all(SECRET.encode() not in path.read_bytes() for path in kept)
 
 
-async def test_a_question_can_be_put_off_and_answered() -> None:
+async def test_a_question_can_be_put_off_and_answered(state: Path) -> None:
     app = local()
-    command = shell("printf 'Go on? [Y/n] '; read answer; echo said $answer; sleep 0.5")
+    asks = "printf 'Go on? [Y/n] '; read answer; echo said $answer; "
+    command = shell(asks + held(state / "go"))
     async with app.run_test(size=NARROW) as pilot:
         await begin(pilot, plan(step("ask", command)))
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
@@ -110,6 +119,7 @@ async def test_a_question_can_be_put_off_and_answered() -> None:
         assert "Go on?" in screen_text(app)
         await pilot.press("i", "y", "enter")
         await until(pilot, lambda: "said y" in screen_text(app))
+        (state / "go").touch()
         await until(pilot, lambda: app.wizard.run_state == "done")
 
 
@@ -171,9 +181,9 @@ async def test_stopping_is_confirmed_and_keeps_what_is_done() -> None:
     assert app.return_value == 1
 
 
-async def test_leaving_says_that_the_run_goes_on_and_coming_back_shows_it() -> None:
+async def test_leaving_says_that_the_run_goes_on_and_coming_back_shows_it(state: Path) -> None:
     app = local()
-    chosen = plan(step("long", shell("echo begun; sleep 4; echo through")))
+    chosen = plan(step("long", shell(f"echo begun; {held(state / 'go')}; echo through")))
     async with app.run_test(size=NARROW) as pilot:
         await begin(pilot, chosen)
         await until(pilot, lambda: "begun" in screen_text(app))
@@ -188,6 +198,7 @@ async def test_leaving_says_that_the_run_goes_on_and_coming_back_shows_it() -> N
         assert "A run is under way" in screen_text(again)
         await pilot.press("1")
         await until(pilot, lambda: "begun" in screen_text(again))
+        (state / "go").touch()
         await until(pilot, lambda: again.wizard.run_state == "done")
         assert any("through" in row for row, _ in again.screen.query_one(TailView)._rows)
 

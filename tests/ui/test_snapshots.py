@@ -27,7 +27,7 @@ from gpu_bringup.ui.widgets.run_steps import RunSteps
 from gpu_bringup.ui.widgets.tail_view import TailView
 from gpu_bringup.ui.wizard_app import WizardApp
 from small_catalogue import CATALOGUE
-from ui.driving import FRESH, HOSTS, NARROW, WIDE
+from ui.driving import FRESH, HOSTS, NARROW, WIDE, until
 
 PLAN = Plan(
     target={},
@@ -128,7 +128,7 @@ def test_run_with_a_secret_prompt(snap_compare: SnapCompare) -> None:
         await screen_of(pilot).mount(view, steps)
         view.focus()
         view.add_lines([f"\x1b[32mSetting up\x1b[0m package-{number} ..." for number in range(30)])
-        await pilot.pause(0.2)
+        await until(pilot, lambda: not view.behind)
         await pilot.app.push_screen(
             AskScreen("[sudo] password for op:", "It goes to sudo only.", secret=True)
         )

@@ -144,21 +144,28 @@ def remembered_builds() -> tuple[BuildEvidence, ...]:
     return load_evidence(state_folder())
 
 
-def recommend(facts: Facts | None, answers: Answers, catalogue: Catalogue) -> Recommendation:
+def recommend(
+    facts: Facts | None,
+    answers: Answers,
+    catalogue: Catalogue,
+    builds: tuple[BuildEvidence, ...] | None = None,
+) -> Recommendation:
     """Choose a target. ``facts`` may be None where ``answers`` describes the host by flags.
 
     A driver that is installed, complete and not ruled out stays the choice: the tool mends what is
-    there, and changes branches only when told to.
+    there, and changes branches only when told to. ``builds``: what trial builds have shown; None:
+    what they have shown on this machine.
     """
     from gpu_bringup.recommend import recommend as choose
     from gpu_bringup.settled import prefer_installed
 
-    recommendation = choose(facts, answers, catalogue, remembered_builds())
+    shown = remembered_builds() if builds is None else builds
+    recommendation = choose(facts, answers, catalogue, shown)
     if facts is None or answers.driver or answers.flavour:
         return recommendation
 
     def exact(driver: str) -> Recommendation:
-        return choose(facts, replace(answers, driver=driver), catalogue, remembered_builds())
+        return choose(facts, replace(answers, driver=driver), catalogue, shown)
 
     return prefer_installed(recommendation, facts, exact)
 

@@ -345,7 +345,18 @@ def _judged(ctx: Context, rows: tuple[KernelRow, ...]) -> NextBoot:
             f"Unknown: {which[0].lower()}{which[1:]}, and {lame.release} has no working driver: "
             f"{listed(lame.reasons)}."
         )
-    return NextBoot(rows, names, "unknown", text, "As root, more of this can be read.")
+    return NextBoot(rows, names, "unknown", text, _read_more(ctx))
+
+
+def _read_more(ctx: Context) -> str:
+    """What would tell more: root rights here, or another record."""
+    root = ctx.facts.platform.root
+    again = "sudo gpu-bringup record -o FILE, on that server, makes one that holds more."
+    if ctx.facts.recorded and root is False:
+        return f"This record was made without root: {again}"
+    if ctx.facts.recorded:
+        return f"A record holds only what was asked and could be read when it was made: {again}"
+    return "" if root is True else "As root, more of this can be read: sudo gpu-bringup check --next-boot"
 
 
 def _later(rows: tuple[KernelRow, ...], chosen: tuple[KernelRow, ...]) -> str:

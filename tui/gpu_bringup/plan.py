@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
-from gpu_bringup.ladder import libraries, packages, platform, signing
+from gpu_bringup.ladder import compiler, libraries, packages, platform, signing
 from gpu_bringup.ladder.by_hand import BY_HAND, IF_NO_STEP, TARGET_MENDS
 from gpu_bringup.ladder.ladder import RUNGS
+from gpu_bringup.ladder.loaded import UNBLOCK
 from gpu_bringup.ladder.steps import REBOOT, install_step, refresh_step
+from gpu_bringup.ladder.unread import unread
 from gpu_bringup.ladder.view import later
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
 from gpu_bringup.model.plan import MadeFor, Plan, Step
@@ -66,6 +68,12 @@ def _unique(steps: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(found.values())
 
 
+def _environment_title(parts: list[Step]) -> str:
+    first, second = (part.title.removeprefix("Install ") for part in parts[:2])
+    whole = second == compiler.BOTH
+    return f"Install kernel headers, {second.removeprefix('the ')}" if whole else f"Install {first}, and {second}"
+
+
 def _merge_installs(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Headers and compiler in one run of the package manager, where the first of them stood."""
     parts = [step for step in steps if step.id in BUILD_PACKAGES and len(step.commands) == 1]
@@ -75,7 +83,7 @@ def _merge_installs(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         ctx,
         "build-environment",
         parts[0].rung,
-        "Install kernel headers, compiler and dkms",
+        _environment_title(parts),
         " ".join(step.why for step in parts),
         tuple(name for step in parts for name in step.packages),
         done_when=tuple(name for step in parts for name in step.done_when),
@@ -182,16 +190,23 @@ def _commands(ctx: Context, mend: Mend) -> str:
 
 def _blocked(ctx: Context, report: LadderReport, steps: tuple[Step, ...]) -> tuple[str, ...]:
     """Why a broken rung has no step here."""
-    texts: list[str] = []
+    lacking = unread(ctx)
+    fallen = {result.id for result in _doesnt_hold(report)}
+    waits = frozenset() if lacking is None else fallen & (lacking.rungs or fallen)
+    texts: list[str] = [lacking.text] if lacking is not None and waits else []
     mended = {rung_id for step in steps for rung_id in (step.rung, *step.done_when)}
     if ctx.target is not None:
         mended |= {"module", "libraries"} if "module" in mended else set()
     for result in _doesnt_hold(report):
         for item in result.causes:
             target_does = ctx.target is not None and item.cause in TARGET_MENDS
-            if item.cause in BY_HAND and result.state is State.BROKEN and not target_does:
+            done = item.cause == "module-blacklisted" and any(s.id == UNBLOCK for s in steps)
+            mends = target_does or done
+            if item.cause in BY_HAND and result.state is State.BROKEN and not mends:
                 texts.append(BY_HAND[item.cause])
         known = any(item.cause in BY_HAND for item in result.causes)
+        if result.id in waits:
+            continue
         if result.state is State.BROKEN and result.id not in mended and not known:
             texts.append(_without_step(ctx, result))
     texts += libraries.by_hand(ctx)
@@ -252,6 +267,9 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     # What is installed isn't known while the package database is damaged.
     if _no_driver_chosen(ctx, report) or ctx.facts.packages.damage:
         bad &= {"packages"}
+    lacking = unread(ctx)
+    if lacking is not None:
+        bad = set() if lacking.rungs is None else bad - lacking.rungs
     steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))
     steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
     steps = _with_reason(ctx, _refreshed(ctx, steps))

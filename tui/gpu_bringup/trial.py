@@ -62,6 +62,8 @@ class Judgement:
     package_version: str = ""
     sizes: tuple[tuple[str, int, int], ...] = ()
     """As ``Recommendation.sizes``."""
+    shared: bool = False
+    """It says nothing of this candidate: others meet the same."""
 
 
 def describe(assessment: Assessment) -> str:
@@ -152,8 +154,10 @@ def _in_order(
         sentences += judgement.sentences
         if judgement.state == "proven":
             return _chosen(recommendation, assessment, judgement, rejected, sentences)
-        name = describe(assessment)
-        report(TrialEvent("rejected", name, judgement.text, passed=False))
+        if judgement.shared and any(text == judgement.text for _, text in rejected):
+            # One cause keeps several candidates from being tried: it is said once.
+            continue
+        report(TrialEvent("rejected", describe(assessment), judgement.text, passed=False))
         rejected.append((assessment, judgement.text))
         if judgement.state in ("undecided", "unsupported"):
             undecided.append((assessment, judgement))
@@ -320,6 +324,7 @@ class _Prover:
                     "unsupported",
                     f"trial builds aren't possible with {self._family.manager.name} yet; "
                     "the catalogue's word stands",
+                    shared=True,
                 )
             else:
                 self._report(
@@ -327,7 +332,7 @@ class _Prover:
                 )
                 error = scratch.prepare()
                 self._scratches[key] = (
-                    Judgement("undecided", f"the repositories can't be read: {error}")
+                    Judgement("undecided", f"the repositories can't be read: {error}", shared=True)
                     if error
                     else scratch
                 )

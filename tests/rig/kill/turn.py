@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WAIT = 600.0
-"""Seconds to wait for a turn at most; then the work goes on beside the other, with less of the processor."""
+WAITS = (600.0, 20.0)
+"""Seconds to wait for the first turn at most, and for each after one that never came.
+
+Then the work goes on beside the other, with less of the processor.
+"""
 LENGTH = 60.0
 """Seconds after which a turn takes no more work in."""
 PAUSE = 0.5
@@ -28,6 +31,7 @@ class Turns:
         self._descriptor = -1
         self._at_work = 0
         self._began = 0.0
+        self._starved = False
         self._change = threading.Condition()
 
     @contextlib.contextmanager
@@ -54,15 +58,17 @@ class Turns:
 
     def _take(self) -> None:
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        until = time.monotonic() + WAIT
+        until = time.monotonic() + WAITS[self._starved]
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.setpriority(os.PRIO_PROCESS, 0, 0)
+                self._starved = False
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
                     os.setpriority(os.PRIO_PROCESS, 0, 5)
+                    self._starved = True
                     break
                 time.sleep(0.05)
         self._began = time.monotonic()

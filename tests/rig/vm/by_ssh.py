@@ -9,7 +9,7 @@ from console import Console, Missed
 from machine import Machine
 from person import PROMPT, RUN_SECONDS, USER, Wizard, say
 from verdicts import all_signed, demand, end_state, load
-from walks import request, run, through_mokmanager, waiting_run
+from walks import gone, request, run, through_mokmanager, waiting_run
 
 from rig import Rig
 
@@ -30,9 +30,28 @@ def connect(machine: Machine, name: str) -> Console:
     return console
 
 
-def cut(console: Console) -> None:
-    """As if the operator's laptop had lost its network: nobody says goodbye."""
+def lose(machine: Machine, console: Console) -> None:
+    """The operator's network goes and comes again; his terminal does not."""
+    machine.monitor("set_link", name="net", up=False)
     console.child.close(force=True)
+    machine.forget_connection()
+    machine.console.read(20)
+    machine.monitor("set_link", name="net", up=True)
+    machine.wait_for_ssh()
+
+
+def take_seat(wizard: Wizard) -> None:
+    """From the page of a run that is under way (or has just ended) to the place where it is answered."""
+    wizard.start(first=r"A run (is under way|waits)")
+    text = wizard.console.picture("found-again")
+    demand("A run is under way" in text, text)
+    wizard.choose("show it")
+    wizard.console.wait(r"6 RUN", 60)
+    if "READ-ONLY" in wizard.console.text():
+        wizard.console.picture("read-only")
+        wizard.press("t")
+        gone(wizard, "READ-ONLY")
+    wizard.console.picture("seated")
 
 
 def wizard_by_ssh(rig: Rig, machine: Machine) -> str:
@@ -47,18 +66,18 @@ def wizard_by_ssh(rig: Rig, machine: Machine) -> str:
     end = time.monotonic() + RUN_SECONDS * machine.patience
     while machine.run(f"grep -rqs '^Building module' {RUNS}").status:
         first.read(2)
+        machine.console.read(0.1)
         demand(time.monotonic() < end, "no module is built\n" + first.text())
     first.picture("before-the-cut")
     before = events(machine)
-    cut(first)
+    lose(machine, first)
     deadline = time.monotonic() + 600 * machine.patience
     while events(machine) == before:
-        time.sleep(3)
+        machine.console.read(3)
         demand(time.monotonic() < deadline, "the run stands still without its wizard")
     second = connect(machine, "second")
     wizard = Wizard(second, rig.password)
-    wizard.start(first=r"6 RUN|A run ")
-    wizard.console.picture("found-again")
+    take_seat(wizard)
     run(wizard)
     wizard.choose("leave the wizard and reboot")
     wizard.back_in_shell()
@@ -68,14 +87,14 @@ def wizard_by_ssh(rig: Rig, machine: Machine) -> str:
     state, undisturbed = end_state(machine), rig.recall("end-state")
     differs = [name for name in undisturbed if state[name] != undisturbed[name]]
     demand(not differs, f"the end differs from that of an undisturbed run: {', '.join(differs)}")
-    cut(second)
+    second.child.close(force=True)
     machine.run("systemctl reboot")
     through_mokmanager(machine)
     third = connect(machine, "third")
     wizard = Wizard(third, rig.password)
     wizard.start(first=r"A run waits")
     waiting_run(wizard)
-    cut(third)
+    third.child.close(force=True)
     said = load(machine)
     demand(said == "accepted", said)
     return "connection lost while dkms built; run went on, another connection ended it; accepted"

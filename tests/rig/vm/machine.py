@@ -143,7 +143,7 @@ class Machine:
             if time.monotonic() > end:
                 raise Missed(f"no SSH within {seconds:.0f} s\n{self.console.text()}")
 
-    def monitor(self, command: str, **arguments: str) -> str:
+    def monitor(self, command: str, **arguments: object) -> str:
         """One command to QEMU's monitor (QMP); returns what it gave."""
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(180)

@@ -68,6 +68,8 @@ def turn() -> Iterator[None]:
     with Path(path).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    # Whoever waits comes in between.
+    time.sleep(1)
 
 
 def row(rig: Rig, name: str) -> tuple[str, str, str, str]:

@@ -94,6 +94,31 @@ def _driver_root(host: Host) -> Fact[str]:
     return match[1].rstrip("/") if match else ""
 
 
+_NVIDIA_MAJOR = "195:"
+"""Of nvidiactl and nvidia0 …, in the kernel's list of devices (admin-guide/devices)."""
+
+
+def _device_links(host: Host) -> Fact[bool]:
+    listing = host.list_dir("/dev/char")
+    if isinstance(listing, Unknown):
+        return listing
+    return any(name.startswith(_NVIDIA_MAJOR) for name in listing or ())
+
+
+def docker_cgroup_driver(daemon_json: str, second_version: Fact[bool]) -> Fact[str]:
+    """The driver that daemon.json names, else Docker's default: systemd where cgroups are v2.
+
+    Source: dockerd's reference, native.cgroupdriver ("cgroupfs on cgroup v1, systemd on v2 with
+    systemd available").
+    """
+    match = re.search(r"native\.cgroupdriver=(\w+)", daemon_json)
+    if match:
+        return match[1]
+    if isinstance(second_version, Unknown):
+        return second_version
+    return "systemd" if second_version else "cgroupfs"
+
+
 def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
     answers = {engine: any_exists(host, *paths) for engine, paths in _ENGINES.items()}
     present = tuple(engine for engine, answer in answers.items() if answer is True)
@@ -118,7 +143,13 @@ def observe(host: Host, packages: PackageFacts) -> ContainerFacts:
         version = Unknown("/usr/bin/nvidia-ctk is there, but no package says its version")
     snap = any_exists(host, "/snap/bin/docker", "/var/snap/docker")
     root = _driver_root(host)
+    docker: Fact[str] = Unknown("no docker here")
+    if "docker" in present:
+        second = host.exists("/sys/fs/cgroup/cgroup.controllers")
+        docker = docker_cgroup_driver(text(host, "/etc/docker/daemon.json"), second)
     return ContainerFacts(
+        device_links=_device_links(host) if present else Unknown("no container engine here"),
+        docker_cgroups=docker,
         docker_snap=False if "docker" in present else snap,
         driver_root=root,
         driver_root_there=host.exists(root) if isinstance(root, str) and root else True,

@@ -9,7 +9,7 @@ from gpu_bringup.families.common import reinstall
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.headers import must_have
-from gpu_bringup.ladder.steps import install_step
+from gpu_bringup.ladder.steps import install_step, wanting
 from gpu_bringup.ladder.view import has_module, outside_skip, packages, route
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.plan import Step
@@ -91,6 +91,22 @@ def _emptied(ctx: Context, kernel: Kernel) -> list[str]:
     return [name for name in have if any(re.match(rf"{n}(-.+-linux-gnu)?$", name) for n in names)]
 
 
+BOTH = "the compiler and dkms"
+
+
+def _what(lacking: tuple[str, ...], compilers: tuple[str, ...]) -> str:
+    """The packages in a few words: the compiler and dkms by name, the rest as what it is."""
+    named = [name for name in lacking if name in compilers][:2]
+    if named and "dkms" in lacking:
+        return BOTH
+    words = [f"the compiler ({listed(named)})"] if named else []
+    words += ["dkms"] if "dkms" in lacking else []
+    rest = [name for name in lacking if name not in compilers and name != "dkms"]
+    if rest:
+        words.append(listed(rest) if len(rest) < 3 else f"{len(rest)} build tools")
+    return listed(words)
+
+
 def repair(ctx: Context) -> tuple[Step, ...]:
     if ctx.family is None or ctx.outside_driver or route(ctx) == "prebuilt":
         return ()
@@ -113,15 +129,20 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             estimate_seconds=60,
             packages=tuple(emptied),
         )
+    wanted = tuple(dict.fromkeys((*names, *ctx.family.build_packages())))
+    # Where the database could be read, only what it lacks is named and asked for.
+    lacking = wanting(ctx, wanted)
+    if not lacking:
+        return (again,) if again is not None else ()
     step = install_step(
         ctx,
         "compiler",
         "compiler",
-        "Install the compiler and dkms",
+        f"Install {_what(lacking, tuple(names))}",
         "A module must be built by the compiler that built its kernel; another major version gives "
         "refused options or an unloadable module. dkms rebuilds it for each new kernel, and openssl "
         "must be there before the build, or dkms signs nothing.",
-        (*names, *ctx.family.build_packages()),
+        lacking,
         done_when=("compiler",),
         estimate_seconds=60,
     )

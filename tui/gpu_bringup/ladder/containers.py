@@ -8,7 +8,7 @@ from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.loaded import can_run
 from gpu_bringup.ladder.steps import change_step, install_step, refresh_step, systemctl
-from gpu_bringup.ladder.view import later, library_version
+from gpu_bringup.ladder.view import later, library_version, loaded_version
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
@@ -24,6 +24,7 @@ FLOOR = "1.19.1"
 """Oldest toolkit without the known hole CVE-2026-24260 (NVIDIA product security 5850)."""
 CDI_REFRESH = "1.18.0"
 """First toolkit with nvidia-cdi-refresh, a path unit and a service that keep the CDI file up to date."""
+NOT_LOOKED = "not looked at"
 CONFIGURABLE = ("docker", "containerd", "crio")
 """Engines that ``nvidia-ctk runtime configure`` knows; podman takes CDI as it is."""
 
@@ -59,8 +60,44 @@ def wanted(ctx: Context) -> bool:
     return here and (bool(_engines(ctx)) or ctx.facts.containers.docker_snap is True)
 
 
+def _unread(ctx: Context) -> str:
+    """Why it isn't known whether a container toolkit is in use; empty: it is known."""
+    facts = ctx.facts.containers
+    if ctx.target is not None or not isinstance(facts.toolkit_version, Unknown):
+        return ""
+    if not isinstance(ctx.facts.packages.installed, Unknown) or facts.runtimes == ():
+        return ""
+    reason = facts.toolkit_version.reason
+    return "the packages of this host are not known" if reason == NOT_LOOKED else reason
+
+
+def _loses_gpus(ctx: Context) -> list[Evidence]:
+    """A warning where the next ``systemctl daemon-reload`` takes the GPUs from running containers.
+
+    All of it must be known: systemd makes Docker's control groups, runc finds no link of the devices
+    in /dev/char, and no CDI file names them. Source: NVIDIA/nvidia-docker issue 1730 (notice).
+    """
+    facts = ctx.facts.containers
+    if facts.docker_cgroups != "systemd" or facts.device_links is not False or _has_cdi(ctx):
+        return []
+    if isinstance(facts.cdi_specs, Unknown) or not loaded_version(ctx.facts):
+        return []
+    return [
+        ev(
+            "/dev/char",
+            "no links for NVIDIA's devices, and systemd makes docker's control groups: running "
+            "containers lose their GPUs at the next 'systemctl daemon-reload' (NVML: Unknown Error; "
+            "container-cgroup-daemon-reload). nvidia-ctk system create-dev-char-symlinks --create-all "
+            "prevents it until the next boot, CDI for good",
+        )
+    ]
+
+
 def check(ctx: Context) -> RungResult:
     facts = ctx.facts.containers
+    unread = _unread(ctx)
+    if not wanted(ctx) and unread:
+        return say.unknown(f"whether containers use the GPUs is not known: {unread}")
     if not wanted(ctx):
         why = "this scenario needs no containers" if ctx.target else "no container toolkit in use"
         return say.skipped(why)
@@ -91,6 +128,7 @@ def check(ctx: Context) -> RungResult:
             [cause("container-config-wrong-root", 0.93, told)],
             notes,
         )
+    notes += _loses_gpus(ctx)
     stale = _stale_cdi(ctx)
     if stale:
         driver = library_version(ctx.facts)

@@ -46,9 +46,33 @@ def _meta_missing(ctx: Context, release: str) -> tuple[str, ...]:
     return () if any(name in have for name in metas) else metas
 
 
+_PACKAGED = ("/usr/src/", "/usr/lib/modules/", "/lib/modules/", "/usr/lib/linux-kbuild")
+"""Where distributions' header packages put build trees."""
+
+
+def _own_tree(ctx: Context, release: str, kernel: Kernel) -> bool:
+    """Is this the tree of a kernel that somebody built here, and not one of a header package?
+
+    Kernel documentation, kbuild/modules: such a tree serves only when it was configured and built to
+    the end; "make modules_prepare" alone makes no Module.symvers.
+    """
+    if kernel.headers.state not in (HeadersState.INCOMPLETE, HeadersState.MISMATCH):
+        return False
+    if not kernel.headers.path or kernel.headers.path.startswith(_PACKAGED):
+        return False
+    have = packages(ctx.facts)
+    names = ctx.family.header_packages(release) if ctx.family is not None else ()
+    known = not isinstance(ctx.facts.packages.installed, Unknown)
+    return known and not any(name.partition("=")[0] in have for name in names)
+
+
 def _cause(ctx: Context, release: str, kernel: Kernel) -> Cause:
     headers = kernel.headers
     path = headers.path or f"/lib/modules/{release}/build"
+    if _own_tree(ctx, release, kernel):
+        text = headers.detail or "not the whole tree of this kernel"
+        told = ev(path, f"{text}; no package brought this tree")
+        return cause("stale-kernel-build-tree", 0.9, told)
     if headers.state is HeadersState.MISMATCH:
         text = f"the tree is for {headers.release or 'another kernel'}"
         return cause("kernel-devel-mismatch", 0.95, ev(path, headers.detail or text))
@@ -131,6 +155,9 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     lacking: list[str] = []
     for release, kernel in ctx.kernels():
         state = kernel.headers.state if kernel is not None else Unknown("kernel not known")
+        if kernel is not None and _own_tree(ctx, release, kernel):
+            # No package has the tree of a kernel that was built here: it is named for a person.
+            continue
         if state is not HeadersState.COMPLETE and must_have(ctx, release):
             here = _emptied(ctx, release)
             # What nobody looked at is not gone: where the database has it, it stays as it is.

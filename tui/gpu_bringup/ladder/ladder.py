@@ -24,6 +24,7 @@ from gpu_bringup.ladder import (
     platform,
     signature,
 )
+from gpu_bringup.ladder.same_kernel import PER_KERNEL, apart
 from gpu_bringup.ladder.view import driver_traces
 from gpu_bringup.ladder.words import ev
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
@@ -114,13 +115,17 @@ def _fallen(entry: str, below: dict[str, RungResult]) -> RungResult | None:
     return result
 
 
-def _settle(result: RungResult, below: dict[str, RungResult]) -> RungResult:
-    """A rung that doesn't hold, or isn't known, over a broken one is its consequence."""
+def _settle(ctx: Context, result: RungResult, below: dict[str, RungResult]) -> RungResult:
+    """A rung that doesn't hold, or isn't known, over a broken one of the same kernel is its consequence."""
     if result.state not in (State.BROKEN, State.UNKNOWN):
         return result
     first = result.causes[0].cause if result.causes else ""
     rests_on = INDEPENDENT.get(first, RESTS_ON[result.id])
-    fallen = [found for entry in rests_on if (found := _fallen(entry, below)) is not None]
+    fallen = [
+        found
+        for entry in rests_on
+        if (found := _fallen(entry, below)) is not None and not apart(ctx, result, found)
+    ]
     if not fallen:
         return result
     broken = [item for item in fallen if item.state is State.BROKEN]
@@ -138,7 +143,7 @@ def climb(ctx: Context) -> LadderReport:
     Where a driver was installed before, what keeps *it* from working is the root cause, and not
     what another driver, which was chosen to mend it, lacks.
     """
-    report = LadderReport(_ask(ctx))
+    report = _now_first(ctx, LadderReport(_ask(ctx)))
     root = report.root_cause
     target = ctx.target
     if root is None or target is None or target.prepare_only or not report.not_yet(root):
@@ -151,11 +156,19 @@ def climb(ctx: Context) -> LadderReport:
     return LadderReport(rungs, now.id)
 
 
+def _now_first(ctx: Context, report: LadderReport) -> LadderReport:
+    """What keeps the running kernel's driver out comes before what another kernel lacks."""
+    root, loaded = report.root_cause, report.rung("loaded")
+    if root is None or root.id not in PER_KERNEL or loaded.state is not State.BROKEN:
+        return report
+    return replace(report, cause_rung="loaded") if apart(ctx, loaded, root) else report
+
+
 def _ask(ctx: Context) -> tuple[RungResult, ...]:
     below: dict[str, RungResult] = {}
     for rung in RUNGS:
         result = rung.check(replace(ctx, below=tuple(below.values())))
-        below[rung.id] = _settle(result, below)
+        below[rung.id] = _settle(ctx, result, below)
     return tuple(below.values())
 
 

@@ -24,12 +24,15 @@ from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.model.versions import driver_key
 
 if TYPE_CHECKING:
     from gpu_bringup.model.facts import ModuleFile
     from gpu_bringup.model.ladder import Cause, Evidence, RungResult
 
 say = Say("loaded")
+UNBLOCK = "unblock-nvidia"
+"""Id of the step that moves aside what keeps the modules out."""
 RUNNING_RUNGS = ("loaded", "devices", "nvml", "cuda")
 
 
@@ -107,8 +110,9 @@ def _stale(ctx: Context, loaded: str, disk: str) -> RungResult:
     if held:
         # Why the upgrade could not exchange it, and what a reload meets.
         causes.append(cause("module-in-use", 0.5, *held))
+    how = "updated" if driver_key(loaded) < driver_key(disk) else "exchanged for an older one"
     return say.broken(
-        f"{loaded} is loaded, but {disk} is on disk: the driver was updated under the running one",
+        f"{loaded} is loaded, but {disk} is on disk: the driver was {how} under the running one",
         causes,
     )
 
@@ -247,7 +251,7 @@ def _unblock(ctx: Context) -> tuple[Step, ...]:
         return ()
     images = tuple(command for step in initramfs_steps(ctx) for command in step.commands)
     step = change_step(
-        "unblock-nvidia",
+        UNBLOCK,
         "loaded",
         f"Move aside what keeps nvidia out ({listed(paths)})",
         "This file keeps NVIDIA's modules from loading, often left by prime-select, passthrough or a "

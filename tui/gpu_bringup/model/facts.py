@@ -410,6 +410,10 @@ class ContainerFacts:
     driver_root: Fact[str] = _NOT_LOOKED
     """Where the toolkit looks for the driver, if not in "/": its config.toml's root; empty: "/"."""
     driver_root_there: Fact[bool] = _NOT_LOOKED
+    device_links: Fact[bool] = _NOT_LOOKED
+    """Links of NVIDIA's device numbers are in /dev/char, where runc looks devices up by number."""
+    docker_cgroups: Fact[str] = _NOT_LOOKED
+    """Who makes Docker's control groups: "systemd" or "cgroupfs"."""
 
 
 @dataclass(frozen=True, slots=True)

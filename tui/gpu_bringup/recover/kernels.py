@@ -14,11 +14,14 @@ from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.enums import Flavour
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.next_boot import next_boot
+from gpu_bringup.next_boot import next_boot, short_reason
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
     from gpu_bringup.model.facts import ModuleFile
+
+
+LEARN = "as root on that server, gpu-bringup check reads it, and gpu-bringup record writes it down"
 
 
 def _file(ctx: Context, release: str) -> ModuleFile | None:
@@ -35,7 +38,12 @@ def why_not(ctx: Context, release: str) -> str:
     """Why this kernel would have no working driver, as far as files tell; empty: it would."""
     file = _file(ctx, release)
     if file is None:
-        files = module_files(ctx, release)
+        files, looked = module_files(ctx, release), ctx.facts.modules.files
+        if isinstance(looked, Unknown):
+            return (
+                "can't be judged: whether it has the nvidia module is not known "
+                f"({short_reason(looked)}); {LEARN}"
+            )
         if not files:
             return "has no nvidia module"
         return (
@@ -114,6 +122,8 @@ def boot_steps(ctx: Context, release: str, *, once: bool) -> tuple[tuple[Step, .
     ready = kernel is not None and (
         kernel.one_shot if once else kernel.default is True and not _one_shot(ctx)
     )
+    if release == ctx.facts.kernels.running and not once:
+        return ((step,), choice.risk, "")
     reboot = reboot_step(
         "kernel",
         f"{release} is started by it, and its driver with it.",

@@ -63,6 +63,9 @@ def reasons(ctx: Context) -> tuple[str, ...]:
 def _module_reasons(ctx: Context) -> tuple[str, ...]:
     running = ctx.facts.kernels.running
     disk = disk_module(ctx)
+    if disk is None and isinstance(ctx.facts.modules.files, Unknown):
+        why = ctx.facts.modules.files.reason
+        return (f"which modules the running kernel ({running}) has on disk is not known: {why}",)
     if disk is None:
         return (f"the running kernel ({running}) has no nvidia module on disk to load",)
     found: list[str] = []
@@ -115,6 +118,33 @@ def needed(ctx: Context) -> bool:
     """Would a reload change anything: is another module loaded than the one on disk?"""
     loaded, disk = loaded_version(ctx.facts), disk_module(ctx)
     return bool(loaded) and disk is not None and disk.version != loaded
+
+
+def loadable(ctx: Context) -> bool:
+    """Is no driver loaded, although the running kernel has one on disk that fits and would be taken?"""
+    return ctx.facts.modules.loaded_version is None and not reasons(ctx)
+
+
+def load_step(ctx: Context, in_use: InUse) -> Step:
+    """Put the modules on disk into the running kernel, then start what serves the driver."""
+    units = [unit for unit in reversed(in_use.services or _usual(ctx))]
+    names = ("nvidia", "nvidia_uvm")
+    return Step(
+        id="load-modules",
+        rung="loaded",
+        title="Load the driver",
+        why="The module for the running kernel is on disk and fits the libraries; loading puts it into "
+        "the running kernel. nvidia_uvm is CUDA's memory manager.",
+        commands=(
+            *(Command(("modprobe", module_stem(ctx, name))) for name in names),
+            *(systemctl("start", unit, ok=(0, 5)) for unit in units),
+        ),
+        undo=tuple(Command(("rmmod", name), ok_statuses=(0, 1)) for name in reversed(names)),
+        done_when=("loaded",),
+        estimate_seconds=20,
+        risk="None for what runs now: no program uses these GPUs yet.",
+        expect="No output at all when it works.",
+    )
 
 
 def reload_step(ctx: Context, in_use: InUse) -> Step:

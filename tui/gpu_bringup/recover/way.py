@@ -10,8 +10,9 @@ from gpu_bringup.model.in_use import NOT_LOOKED, InUse
 if TYPE_CHECKING:
     from gpu_bringup.model.plan import Plan
 
-RELOAD, BOOT_ONCE, BOOT_DEFAULT, MEND, LATER = (
+RELOAD, LOAD, BOOT_ONCE, BOOT_DEFAULT, MEND, LATER = (
     "reload",
+    "load",
     "boot-once",
     "boot-default",
     "mend",

@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpu_bringup.ladder.view import driver_traces
+from gpu_bringup.ladder.view import driver_traces, loaded_version
+from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.in_use import InUse
 from gpu_bringup.model.ladder import State
 from gpu_bringup.model.plan import MadeFor, Plan
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.recover import drain, kernels, reload
-from gpu_bringup.recover.way import BOOT_DEFAULT, BOOT_ONCE, LATER, MEND, RELOAD, Recovery, Way
+from gpu_bringup.next_boot import next_boot
+from gpu_bringup.recover.way import (
+    BOOT_DEFAULT,
+    BOOT_ONCE,
+    LATER,
+    LOAD,
+    MEND,
+    RELOAD,
+    Recovery,
+    Way,
+)
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
@@ -85,7 +96,7 @@ def _reload_way(ctx: Context, in_use: InUse) -> tuple[Way | None, str]:
             0,
             RELOAD,
             "Back to service now: reload the driver, no reboot",
-            "The module on disk fits the libraries; only the one in memory is old. Services are "
+            "The module on disk fits the libraries; only the one in memory is another. Services are "
             "stopped, the modules swapped, the services started again.",
             _cost((step,)),
             plan,
@@ -94,6 +105,83 @@ def _reload_way(ctx: Context, in_use: InUse) -> tuple[Way | None, str]:
         ),
         "",
     )
+
+
+def _load_way(ctx: Context, in_use: InUse) -> Way:
+    step = reload.load_step(ctx, in_use)
+    running = ctx.facts.kernels.running
+    releases = (running,) if isinstance(running, str) else ()
+    plan = Plan({}, (step,), made_for=_made_for(ctx, releases))
+    return Way(
+        0,
+        LOAD,
+        "Back to service now: load the driver",
+        f"The running kernel ({listed(releases)}) has a module on disk that fits the libraries; it is "
+        "only not loaded. No reboot is needed.",
+        _cost((step,)),
+        plan,
+        step.risk,
+    )
+
+
+def _stay_way(ctx: Context, running: str) -> tuple[Way | None, str]:
+    """Where the next boot starts a kernel without a driver: the running one, which has it, for good."""
+    found = next_boot(ctx)
+    others = [row for row in found.rows if row.release in found.next and row.works is False]
+    failing = [row for row in found.rows if row.release == running and row.works is False]
+    if running in found.next or not others:
+        return None, ""
+    if failing:
+        return None, f"{running} would not come up with a driver either: {listed(failing[0].reasons)}"
+    steps, risk, why_not = kernels.boot_steps(ctx, running, once=False)
+    if why_not:
+        return None, why_not
+    other = others[0]
+    once = (
+        f" {other.release} is chosen for the next boot only, which goes first: that choice ends with "
+        "this boot."
+        if other.once
+        else ""
+    )
+    return Way(
+        0,
+        BOOT_DEFAULT,
+        f"Keep what works: {running} becomes the boot loader's default",
+        f"{running} runs now and has a driver that fits; the next boot would start {other.release} "
+        f"without one ({listed(other.reasons)}). Nothing is rebooted. Newer kernels stay installed, "
+        f"with their security fixes unused, until {other.release} is mended.{once}",
+        _cost(steps),
+        Plan({}, steps, made_for=_made_for(ctx, (running,))),
+        risk,
+    ), ""
+
+
+_MISMATCH = frozenset(
+    {
+        "driver-library-mismatch",
+        "driver-library-mismatch-stale-on-disk",
+        "initramfs-stale-module",
+        "libcuda-other-version",
+    }
+)
+
+
+def _mismatch(report: LadderReport) -> bool:
+    """Do the loaded module and the libraries not belong together?"""
+    return any(item.cause in _MISMATCH for result in report.rungs for item in result.causes)
+
+
+def _no_reload(ctx: Context, in_use: InUse) -> tuple[str, ...]:
+    """Everything that makes a reload impossible, or no help."""
+    if ctx.outside_driver:
+        loaded = loaded_version(ctx.facts)
+        return (
+            f"the loaded driver{f' {loaded}' if loaded else ''} is provided from outside this system: "
+            "there is no module of this system to load in its place. Whoever provides it must load the "
+            "version of the libraries, or bring the libraries of the loaded version",
+        )
+    why = (reload.pointless(ctx), *reload.reasons(ctx), *drain.in_the_way(in_use))
+    return tuple(reason for reason in why if reason)
 
 
 def _broken_running(ctx: Context, report: LadderReport) -> bool:
@@ -157,9 +245,14 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
             not_here.append((_RELOAD, reason))
             refused.append((RELOAD, (*reload.reasons(now), *drain.in_the_way(in_use))))
     elif had_driver(ctx):
-        # Not worth a line among the ways, but an answer to whoever asks for it.
-        why = (reload.pointless(now), *reload.reasons(now), *drain.in_the_way(in_use))
-        refused.append((RELOAD, tuple(reason for reason in why if reason)))
+        why = _no_reload(now, in_use)
+        # Only where versions differ is it worth a line: others get it when they ask for it.
+        if _mismatch(report) and why:
+            not_here.append((_RELOAD, why[0]))
+        refused.append((RELOAD, why))
+    here = had_driver(ctx) and not ctx.outside_driver
+    if here and reload.loadable(now):
+        found.append(_load_way(now, in_use))
     running = ctx.facts.kernels.running
     fit = isinstance(running, str) and not kernels.why_not(now, running)
     if had_driver(ctx) and not ctx.outside_driver and _broken_running(now, report) and not fit:
@@ -176,11 +269,16 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
             else:
                 not_here.append((f"{_BOOT} {'once' if once else 'for good'}", reason))
                 refused.append((BOOT_ONCE if once else BOOT_DEFAULT, (reason,)))
-    elif fit:
+    elif fit and here and isinstance(running, str):
+        way, reason = _stay_way(now, running)
+        if way is not None:
+            found.append(way)
+        elif reason:
+            not_here.append(("Make the running kernel the boot loader's default", reason))
         why = (
             f"the running kernel ({running}) has a driver that fits: another would mend nothing",
         )
-        refused += [(BOOT_ONCE, why), (BOOT_DEFAULT, why)]
+        refused += [(BOOT_ONCE, why), *(() if way is not None else ((BOOT_DEFAULT, why),))]
     found.append(_mend_way(report, plan, in_use))
     found.append(_later())
     numbered = tuple(replace(way, number=number) for number, way in enumerate(found, 1))

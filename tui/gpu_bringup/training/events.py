@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import HostError, InputError
 from gpu_bringup.training import storage
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
 SCHEMA = 1
 NAME = "exercise.jsonl"
 _LARGEST = 50_000_000
+_ANEW = "Begin anew: gpu-bringup train LESSON --again puts this file aside."
 
 Event = dict[str, Any]
 
-ACTIONS = frozenset({"command", "write", "remove", "reboot", "break", "wait"})
-"""Events that change the machine: replayed in order they give it back, and one can be stepped back."""
+ACTIONS = frozenset({"line", "command", "write", "remove", "reboot", "wait", "break"})
+"""Events that change the machine: replayed in order they give it back."""
 
 
 def now() -> str:
@@ -31,13 +34,14 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-@dataclass
 class Log:
-    """One exercise's log file, as one process knows it."""
+    """One exercise's log file, as one process knows it. See ``begin`` and ``load``."""
 
-    path: Path
-    events: list[Event]
-    _offset: int = 0
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events: list[Event] = []
+        self._offset = 0
+        self._taken = 0
 
     @classmethod
     def begin(cls, folder: Path, **fields: Any) -> Log:
@@ -54,7 +58,7 @@ class Log:
                 while (folder / f"exercise-{number}.jsonl").exists():
                     number += 1
                 path.replace(folder / f"exercise-{number}.jsonl")
-        log = cls(path, [])
+        log = cls(path)
         log.append("started", **fields)
         return log
 
@@ -66,18 +70,19 @@ class Log:
             InputError: there is none, or a line of it is none of ours; names the line.
             HostError: it can't be read.
         """
-        log = cls(folder / NAME, [])
-        log.news()
+        log = cls(folder / NAME)
+        log._read()
         if not log.events or log.events[0]["event"] != "started":
             raise InputError(
                 "there is no exercise",
                 file=str(log.path),
                 hint="gpu-bringup train LESSON begins one.",
             )
+        log._taken = len(log.events)
         return log
 
-    def append(self, event: str, **fields: Any) -> Event:
-        """Write one event down.
+    def append(self, event: str, **fields: Any) -> bool:
+        """Write one event down; False where somebody else's came between, which ``foreign`` gives.
 
         Raises:
             HostError: it can't be written.
@@ -86,7 +91,8 @@ class Log:
         line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with storage.locked(self.path):
-            foreign = self.news()
+            self._read()
+            alone = self._taken == len(self.events)
             try:
                 descriptor = os.open(self.path, flags, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
@@ -95,21 +101,20 @@ class Log:
                     os.fsync(file.fileno())
             except OSError as error:
                 raise storage.unwritable(self.path, error) from error
-            self.news()
-        self._unseen.extend(foreign)
-        return self.events[-1]
-
-    def __post_init__(self) -> None:
-        self._unseen: list[Event] = []
+            self._read()
+        if alone:
+            self._taken = len(self.events)
+        return alone
 
     def foreign(self) -> list[Event]:
-        """What somebody else has appended since this was asked last."""
-        found = [*self._unseen, *self.news()]
-        self._unseen = []
+        """The events from the first of somebody else's on, each once."""
+        self._read()
+        found = self.events[self._taken :]
+        self._taken = len(self.events)
         return found
 
-    def news(self) -> list[Event]:
-        """Read what was appended; a line that isn't finished is left for next time.
+    def _read(self) -> None:
+        """Take over what was appended; a line that isn't finished is left for next time.
 
         Raises:
             InputError: a line is no event.
@@ -121,47 +126,40 @@ class Log:
                 file.seek(self._offset)
                 data = file.read(_LARGEST)
         except FileNotFoundError:
-            return []
+            return
         except OSError as error:
             raise HostError(f"{self.path} can't be read: {error.strerror}") from error
         end = data.rfind(b"\n") + 1
-        found = [
-            self._event(line, len(self.events) + number)
-            for number, line in enumerate(data[:end].splitlines(), 1)
-        ]
+        first = len(self.events) + 1
+        found = [self._event(line, first + n) for n, line in enumerate(data[:end].splitlines())]
         self._offset += end
         self.events += found
-        return found
 
     def _event(self, line: bytes, number: int) -> Event:
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
             event = None
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        known = isinstance(event, dict) and isinstance(event.get("event"), str)
+        if not known or event.get("schema") != SCHEMA:
             raise InputError(
-                "this line is no event of an exercise",
+                "this line is no event of an exercise, or one of another version",
                 file=str(self.path),
                 place=f"line {number}",
                 meaning="The exercise can't be gone on with; your progress is in another file.",
-                hint="Begin anew: gpu-bringup train LESSON --again puts this file aside.",
+                hint=_ANEW,
             )
-        if event.get("schema") != SCHEMA:
-            raise InputError(
-                f"schema {str(event.get('schema'))[:20]} is none of this version's",
-                file=str(self.path),
-                place=f"line {number}",
-                hint="Begin anew: gpu-bringup train LESSON --again puts this file aside.",
-            )
-        return event
+        return dict(event)
 
 
-def standing(events: list[Event]) -> list[Event]:
-    """The actions that count: without those that were stepped back."""
+def standing(events: Sequence[Event]) -> list[Event]:
+    """The actions that count: without those that were stepped back. What an instructor broke stays."""
     kept: list[Event] = []
     for event in events:
         if event["event"] in ACTIONS:
             kept.append(event)
-        elif event["event"] == "back" and kept:
-            kept.pop()
+        elif event["event"] == "back":
+            own = [number for number, item in enumerate(kept) if item["event"] != "break"]
+            if own:
+                kept.pop(own[-1])
     return kept

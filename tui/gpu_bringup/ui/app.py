@@ -48,4 +48,7 @@ def run_wizard(
         gc.enable()
     if app.fault is not None:
         raise app.fault
+    from gpu_bringup.ui import farewell
+
+    farewell.say(wizard)
     return 1 if status is None else status

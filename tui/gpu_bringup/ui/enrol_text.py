@@ -30,6 +30,11 @@ def asked_in(model: RunModel) -> bool:
     return STEP in model.done
 
 
+def begun_in(model: RunModel) -> bool:
+    """Has a run begun to ask the firmware, however that ended?"""
+    return any(step.id == STEP and step.state for step in model.steps)
+
+
 def concerns(report: Report) -> bool:
     """Is there something to see or do: a request that waits, was missed, or went another way?"""
     return report.enrolment.stage in _OPEN_STAGES
@@ -41,14 +46,9 @@ def can_ask_again(report: Report) -> bool:
 
 
 def headline(report: Report) -> Content:
-    """Where it stands, in one sentence, and what to do next in another."""
+    """Where it stands, in one sentence."""
     style = {proof.GOOD: OK, proof.BAD: BAD, proof.OPEN: ASIDE}[report.verdict]
-    text = {
-        proof.GOOD: tr("Proven: the kernel takes the driver's modules."),
-        proof.BAD: tr("Not proven: the kernel doesn't take the driver's modules yet."),
-        proof.OPEN: tr("Not proven yet: something can't be seen, or is still to come."),
-    }[report.verdict]
-    return Content.styled(text, f"bold {style}" if "bold" not in style else style)
+    return Content.styled(tr(report.head), f"bold {style}" if "bold" not in style else style)
 
 
 def grouped(witnesses: tuple[Witness, ...]) -> tuple[Witness, ...]:

@@ -26,15 +26,15 @@ def meaning(state: str, model: RunModel) -> str:
     """What it means for the server."""
     done, count = len(model.done), len(model.steps)
     if state == "reboot" and asked_in(model):
-        return tr("{done} of {count} steps are done.").format(done=done, count=count)
+        return model.counted()
     if state == "not-started":
         return tr("Nothing was changed on this server.")
     if state == "reboot":
-        return tr(
+        told = tr(
             "The new kernel modules, keys or settings count from the next boot on. Reboot when it suits "
-            "you (sudo reboot), then start gpu-bringup again: it goes on with the steps that are left. "
-            "{done} of {count} steps are done."
-        ).format(done=done, count=count)
+            "you (sudo reboot), then start gpu-bringup again: it goes on with the steps that are left."
+        )
+        return f"{told} {model.counted()}"
     if state == "done":
         return ""
     current = model.current

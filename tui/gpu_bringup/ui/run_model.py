@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan, Step
 from gpu_bringup.run.progress import overall
 
@@ -86,8 +87,28 @@ class RunModel:
         return self.steps.index(current) + 1 if current is not None else 0
 
     @property
+    def at_reboot(self) -> bool:
+        """Is the step under way the one that asks for the reboot? It does nothing itself."""
+        return self.step is not None and self.step.reboot
+
+    @property
     def done(self) -> frozenset[str]:
         return frozenset(step.id for step in self.steps if step.state == "done")
+
+    def rebooted(self) -> None:
+        """The server was rebooted since: that step is done."""
+        for step in self.steps:
+            if step.state == "reboot":
+                step.state = "done"
+
+    def counted(self) -> str:
+        """ "11 of 12 steps are done; the reboot is next." in the operator's language."""
+        told = (
+            tr("{done} of {count} steps are done; the reboot is next.")
+            if any(step.state == "reboot" for step in self.steps)
+            else tr("{done} of {count} steps are done.")
+        )
+        return told.format(done=len(self.done), count=len(self.steps))
 
     def overall(self) -> float | None:
         """How far the whole run is, 0 to 1, its steps weighed by their estimates."""
@@ -123,6 +144,7 @@ class RunModel:
         self.ended = None
         self.stopping = False
         self.prompt = None
+        self.rebooted()
         for step in self.steps:
             if step.state != "done":
                 step.state, step.started, step.ended = "", 0.0, 0.0
@@ -135,6 +157,12 @@ class RunModel:
             self.steps.insert(0, step)
         step.state, step.started, step.ended = "running", _seconds(event.get("time")), 0.0
         self._reset()
+
+    def _on_reboot_needed(self, event: Mapping[str, Any]) -> None:
+        # Its commands ran; what it is for still stands out.
+        step = self._find(event.get("step"))
+        if step is not None:
+            step.state = "reboot"
 
     def _reset(self) -> None:
         self.fraction, self.text, self.remaining, self.notice = None, "", None, ""

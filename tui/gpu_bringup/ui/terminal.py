@@ -26,6 +26,11 @@ class Terminal:
     """The output isn't UTF-8: nothing but ASCII arrives."""
 
 
+def is_basic(term: str) -> bool:
+    """Is a terminal of this name a console or an old one, or like one?"""
+    return term.split("-")[0] in _BASIC_TERMS
+
+
 def check_terminal() -> str | None:
     """None where the wizard can be shown; else one sentence why not."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -53,7 +58,7 @@ def prepare(basic: bool | None = None) -> Terminal:
     encoding = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "")
     ascii_only = encoding != "utf8"
     if basic is None:
-        basic = term.split("-")[0] in _BASIC_TERMS or bool(os.environ.get("NO_COLOR"))
+        basic = is_basic(term) or bool(os.environ.get("NO_COLOR"))
     basic = basic or ascii_only
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_DISABLE_KITTY_KEY", "1")

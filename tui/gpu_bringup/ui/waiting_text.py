@@ -13,6 +13,7 @@ from gpu_bringup.ui.enrol_text import (
     again_way,
     asked_in,
     can_ask_again,
+    concerns,
     no_console_way,
     rehearse_way,
 )
@@ -62,6 +63,8 @@ def title(state: str) -> str:
         "running": tr("A run is under way on this server"),
         "lost": tr("A run waits: it broke off"),
         "reboot": tr("A run waits: it goes on after the reboot"),
+        "failed": tr("A run asked the firmware to trust a key, then a step failed"),
+        "cancelled": tr("A run asked the firmware to trust a key, then it was stopped"),
     }.get(state, tr("A run waits"))
 
 
@@ -77,10 +80,24 @@ def told(state: str, model: RunModel, who: str, rebooted: bool) -> Content:
         if rebooted
         else tr("The reboot is still to come: sudo reboot, then start gpu-bringup again."),
     }.get(state, "")
-    count = tr("{done} of {count} steps are done. It was {who}.").format(
-        done=len(model.done), count=len(model.steps), who=who
-    )
+    if state in ("failed", "cancelled"):
+        what = _stopped(state, model)
+    count = f"{model.counted()} {tr('It was {who}.').format(who=who)}"
     return lines([what, Content.styled(count, "bold")])
+
+
+def _stopped(state: str, model: RunModel) -> str:
+    """What a request means whose run ended before its time."""
+    current = model.current
+    message = ""
+    if state == "failed" and current is not None:
+        message = tr("The step '{title}' failed.").format(title=current.title)
+    asked = (
+        tr("Its request waits in the firmware: the console shows the screens at the next boot.")
+        if asked_in(model)
+        else tr("Whether its request was filed is seen below.")
+    )
+    return f"{message} {asked}".strip()
 
 
 def _after_the_reboot(model: RunModel) -> str:
@@ -113,6 +130,8 @@ def _step(number: int, step: StepRun) -> Content:
         "done": ("+", tr("done"), OK),
         "running": (">", tr("begun, not finished"), f"bold {ASIDE}"),
         "failed": ("X", tr("FAILED"), BAD),
+        "cancelled": ("!", tr("stopped"), WARN),
+        "reboot": ("!", tr("the reboot is next"), WARN),
         "": (" ", tr("still to come"), MUTED),
     }.get(step.state, ("!", step.state, WARN))
     return Content.assemble((f"{mark}{number:>3}  ", style), step.title, (f"  {word}", style))
@@ -149,6 +168,8 @@ def ways(
     if report is not None and can_ask_again(report):
         # What is left needs the key: asking for it comes first.
         return (again_way(), rehearse_way(), no_console_way(), resume, *log, undo, leave)
+    if report is not None and state in ("failed", "cancelled") and concerns(report):
+        return (resume, rehearse_way(), *log, undo, leave)
     return (resume, *log, undo, leave)
 
 

@@ -12,17 +12,21 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from gpu_bringup import engine
 from gpu_bringup.errors import RefusedError
 from gpu_bringup.export.plans import export
 from gpu_bringup.i18n import tr
 from gpu_bringup.model.plan import Plan
-from gpu_bringup.ui import enrol_flow, enrol_text
+from gpu_bringup.run.store import Estimate, makes_room
+from gpu_bringup.ui import background, enrol_flow, enrol_text
+from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
 from gpu_bringup.ui.pages.base import Page
 from gpu_bringup.ui.plan_text import plan_headline, plan_items
 from gpu_bringup.ui.screens.ask import AskScreen
 from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.state import Wizard
+from gpu_bringup.ui.undo_text import cannot_text, kept_text, no_room
 from gpu_bringup.ui.widgets.item_list import ItemList
 from gpu_bringup.ui.widgets.why_pane import WhyPane
 from gpu_bringup.ui.words import WARN, hanging, lines, paragraphs, section
@@ -49,15 +53,20 @@ class ReviewPage(Page):
     """
 
     class Confirmed(Message):
-        """The operator said yes to the plan."""
+        """The operator said yes to the plan; ``keep``: and to keeping the old packages for undo."""
 
-        def __init__(self, plan: Plan) -> None:
+        def __init__(self, plan: Plan, *, keep: bool = True) -> None:
             super().__init__()
             self.plan = plan
+            self.keep = keep
 
     def __init__(self, wizard: Wizard) -> None:
         super().__init__(wizard)
         self._commands = False
+        self._counted: tuple[Plan, Estimate | None] | None = None
+        """What is kept for undo, and the plan for which that was looked up."""
+        self._asked = False
+        """The operator wants to take the steps and waits for that."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="plan-head")
@@ -67,7 +76,34 @@ class ReviewPage(Page):
 
     def enter(self) -> None:
         self.wizard.stale.discard(self.STEP)
+        self._asked = False
+        self._count()
         self._show()
+
+    def _count(self) -> None:
+        """Look up what is kept for undo: up to a second, in a thread."""
+        wizard, plan = self.wizard, self.wizard.plan
+        if plan is None or plan.empty or wizard.recorded or self._known(plan):
+            return
+
+        def counted(outcome: Outcome[Estimate | None]) -> None:
+            if self.wizard.plan is not plan:
+                return
+            if outcome.error is not None:
+                self.notify(str(outcome.error), severity="warning", timeout=10)
+            self._counted = plan, outcome.value
+            self._show_head()
+            if self._asked:
+                self._asked = False
+                self.action_apply()
+
+        background.start(self, lambda: engine.keeping(wizard.host, plan), counted, "keeping")
+
+    def _known(self, plan: Plan) -> bool:
+        return self._counted is not None and self._counted[0] is plan
+
+    def _kept(self, plan: Plan) -> Estimate | None:
+        return self._counted[1] if self._counted is not None and self._known(plan) else None
 
     def on_resize(self) -> None:
         if self._commands:
@@ -106,6 +142,11 @@ class ReviewPage(Page):
                         "document, to take the steps yourself or have them approved."
                     ),
                     tr(
+                        "Before the first change the packages that are replaced or removed are kept, so "
+                        "that gpu-bringup undo needs no network. What no undo takes back is named above "
+                        "the steps."
+                    ),
+                    tr(
                         "a takes the steps. They run on their own: if the connection breaks, they go on, and "
                         "starting gpu-bringup again shows them. A reboot is never started for you."
                     ),
@@ -120,7 +161,7 @@ class ReviewPage(Page):
     def _show(self) -> None:
         plan = self.wizard.plan
         items = self.query_one("#plan", ItemList)
-        self.query_one("#plan-head", Static).update(self._head(plan))
+        self._show_head()
         rows = plan_items(plan, self._commands) if plan is not None else []
         if self._commands:
             # A command that goes on in the next row shows by its indent that it does.
@@ -129,6 +170,9 @@ class ReviewPage(Page):
         items.show(rows)
         self.show_why(items)
         self.screen.refresh_bindings()
+
+    def _show_head(self) -> None:
+        self.query_one("#plan-head", Static).update(self._head(self.wizard.plan))
 
     def _head(self, plan: Plan | None) -> Content:
         if plan is None:
@@ -157,6 +201,9 @@ class ReviewPage(Page):
             rows.append(Content.styled(tr("There are no steps that could mend this."), "bold"))
         else:
             rows.append(plan_headline(plan))
+        if not plan.empty:
+            kept = kept_text(self._kept(plan), makes_room=makes_room(plan))
+            rows += [part for part in (kept, cannot_text(engine.irrevocable(plan))) if part]
         rows += [Content.styled(f"! {text}", WARN) for text in plan.blocked]
         situation = self.wizard.situation
         rows += [
@@ -181,26 +228,39 @@ class ReviewPage(Page):
         plan = self.wizard.plan
         if plan is None or plan.empty or self.wizard.recorded:
             return
+        if not self._known(plan):
+            self._asked = True
+            self.notify(tr("Looking what is kept for undo ..."), timeout=3)
+            self._count()
+            return
+        kept = self._kept(plan)
+        full = no_room(kept, makes_room=makes_room(plan))
         risks = lines(
             f"{number}. {step.risk}" for number, step in enumerate(plan.steps, 1) if step.risk
         )
         about = paragraphs(
             [
                 plan_headline(plan),
+                cannot_text(engine.irrevocable(plan)),
+                kept_text(kept, makes_room=makes_room(plan)),
                 section(tr("Risks"), risks),
                 tr("It can be stopped between steps, and taken back with gpu-bringup undo."),
             ]
         )
         count = len(plan.steps)
         yes = tr("yes, take 1 step now") if count == 1 else tr("yes, take {count} steps now")
+        means = tr("this server is changed")
+        if full:
+            yes = tr("yes, take them without keeping the old packages")
+            means = tr("undo then brings old versions back only while a repository has them")
         ways = (
             Way("no", tr("no, go back to the plan"), tr("nothing is changed")),
-            Way("yes", yes.format(count=count), tr("this server is changed")),
+            Way("yes", yes.format(count=count), means),
         )
 
         def answered(chosen: str | None) -> None:
             if chosen == "yes":
-                self.post_message(self.Confirmed(plan))
+                self.post_message(self.Confirmed(plan, keep=not full))
 
         self.app.push_screen(ChooseScreen(tr("Take these steps now?"), about, ways), answered)
 

@@ -39,7 +39,7 @@ from gpu_bringup.ui.words import paragraphs
 
 _SHOWN_EVERY = 1.0
 """Seconds between two drawings of times and bars when nothing happens: clocks show seconds."""
-_CHANGE_KEYS = frozenset({"prompt", "prompt-closed", "cancel-requested"})
+_CHANGE_KEYS = frozenset({"step-started", "prompt", "prompt-closed", "cancel-requested"})
 """Events after which other keys work."""
 
 
@@ -113,7 +113,8 @@ class RunPage(Page):
                 self.running and self.watching and self._seat is not None and self._seat.reachable
             )
         if action == "stop":
-            return self.running and not self.model.stopping and not self.watching
+            free = not self.model.stopping and not self.model.at_reboot
+            return self.running and free and not self.watching
         if action == "log":
             return bool(self.model.log)
         if action == "answer":
@@ -138,8 +139,13 @@ class RunPage(Page):
 
     # --- the run
 
-    def begin(self, plan: Plan, *, undoing: bool = False) -> None:
-        """Start taking the steps of a plan."""
+    def begin(self, plan: Plan, *, undoing: bool = False, keep: bool = True) -> None:
+        """Start taking the steps of a plan.
+
+        Args:
+            undoing: it takes an earlier run back.
+            keep: keep the packages that it replaces or removes, for undo.
+        """
         wizard, ask = self.wizard, password_asker(self)
         label = "undo" if undoing else wizard.host.label
         prelude: list[dict[str, object]] = [
@@ -151,7 +157,9 @@ class RunPage(Page):
 
         def take() -> Follower:
             shown = [] if undoing else prelude
-            return engine.apply(plan, label=label, prelude=shown, mend=mend, ask=ask)
+            return engine.apply(
+                plan, label=label, prelude=shown, mend=mend, ask=ask, old_packages=keep
+            )
 
         background.start(self, take, self._begun_here, "apply")
         self._show()

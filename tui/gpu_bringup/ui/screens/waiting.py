@@ -13,7 +13,6 @@ from textual.widgets import OptionList, Static
 from gpu_bringup import engine, enrolling
 from gpu_bringup.errors import BringupError
 from gpu_bringup.i18n import tr
-from gpu_bringup.run.follow import Follower
 from gpu_bringup.run.history import RunInfo
 from gpu_bringup.run.launch import check_resumable
 from gpu_bringup.run.take_over import Seat, started_by
@@ -21,13 +20,13 @@ from gpu_bringup.signing.report import Report
 from gpu_bringup.ui import background, enrol_flow, enrol_text, waiting_text
 from gpu_bringup.ui.background import Outcome
 from gpu_bringup.ui.details import Detail
-from gpu_bringup.ui.enrol_text import asked_in
-from gpu_bringup.ui.run_model import RunModel
+from gpu_bringup.ui.enrol_text import asked_in, begun_in
 from gpu_bringup.ui.screens.base import FullScreen
 from gpu_bringup.ui.screens.choose import Ways
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.screens.log import LogScreen
 from gpu_bringup.ui.state import Wizard
+from gpu_bringup.ui.waiting_run import model_of
 from gpu_bringup.ui.words import hanging, heading, lines
 
 
@@ -55,10 +54,10 @@ class WaitingScreen(FullScreen["str | None"]):
         self._found = found
         self._wizard = wizard
         self._report: Report | None = None
-        self._model = RunModel()
-        for event in Follower(found.folder).poll():
-            self._model.take(event)
+        self._model = model_of(found)
         self._rebooted = found.state != "reboot" or _resumable(found.folder)
+        if self._rebooted:
+            self._model.rebooted()
 
     def contents(self) -> ComposeResult:
         found, model, size = self._found, self._model, self.app.size
@@ -76,6 +75,8 @@ class WaitingScreen(FullScreen["str | None"]):
     @property
     def _proves(self) -> bool:
         """Did the run ask for an enrolment that can be seen now?"""
+        if self._found.state in ("failed", "cancelled"):
+            return self._wizard is not None and begun_in(self._model)
         waited = self._found.state == "reboot" and self._rebooted
         return self._wizard is not None and waited and asked_in(self._model)
 
@@ -112,7 +113,10 @@ class WaitingScreen(FullScreen["str | None"]):
         if report is None:
             shown.update(Content.styled(str(outcome.error), "bold $text-error"))
         else:
-            parts = [enrol_text.headline(report), enrol_text.proof_lines(report)]
+            parts = [enrol_text.headline(report)]
+            if self._found.state == "reboot" or self.app.size.height >= 30:
+                # Before the reboot nothing is proven: few rows go to what to do.
+                parts.append(enrol_text.proof_lines(report))
             following = enrol_text.next_text(report)
             if following.plain and not enrol_text.can_ask_again(report):
                 parts.append(following)

@@ -28,9 +28,10 @@ from gpu_bringup.ui.screens.choose import ChooseScreen, Way
 from gpu_bringup.ui.screens.detail import DetailScreen
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.steps import STEPS, index_of
+from gpu_bringup.ui.undo_text import cannot_text
 from gpu_bringup.ui.widgets.host_bar import HostBar
 from gpu_bringup.ui.widgets.step_rail import Crumbs, StepRail
-from gpu_bringup.ui.words import paragraphs, section
+from gpu_bringup.ui.words import lines, paragraphs, section
 
 if TYPE_CHECKING:
     from gpu_bringup.recover.reminder import Reminder
@@ -239,13 +240,13 @@ class WizardScreen(FullScreen[None]):
     def on_look_page_ask_again(self, event: LookPage.AskAgain) -> None:
         self._begin_way(event.plan)
 
-    def _begin_way(self, plan: Plan) -> None:
+    def _begin_way(self, plan: Plan, *, keep: bool = True) -> None:
         async def begin() -> None:
             from gpu_bringup.ui.pages.run import RunPage
 
             page = await self.go("run")
             assert isinstance(page, RunPage)
-            page.begin(plan)
+            page.begin(plan, keep=keep)
 
         self.call_later(begin)
 
@@ -275,7 +276,10 @@ class WizardScreen(FullScreen[None]):
 
         assert isinstance(event, ReviewPage.Confirmed)
         self.wizard.done.add("review")
-        before_plan(self, self.wizard.host, event.plan, self._begin_way)
+        keep = event.keep
+        before_plan(
+            self, self.wizard.host, event.plan, lambda plan: self._begin_way(plan, keep=keep)
+        )
 
     async def on_run_page_ended(self, event: object) -> None:
         from gpu_bringup.ui.pages.outcome import OutcomePage
@@ -325,10 +329,10 @@ class WizardScreen(FullScreen[None]):
     # --- a run that is there already, and the way back of one
 
     def _offer_unfinished(self) -> None:
-        from gpu_bringup.run.start import unfinished_run
+        from gpu_bringup.ui.waiting_run import waiting_run
 
         try:
-            found = unfinished_run()
+            found = waiting_run()
         except BringupError as error:
             self.notify(str(error), severity="warning", timeout=10)
             return
@@ -372,7 +376,8 @@ class WizardScreen(FullScreen[None]):
         if plan.empty:
             self.notify(tr("There is nothing to take back: this run changed nothing yet."))
             return
-        steps = "\n".join(f"{number}. {step.title}" for number, step in enumerate(plan.steps, 1))
+        steps = lines(f"{number}. {step.title}" for number, step in enumerate(plan.steps, 1))
+        about = paragraphs([cannot_text(plan.blocked), steps])
         ways = (
             Way("no", tr("no, keep all as it is"), ""),
             Way("yes", tr("yes, take these steps"), tr("this server is changed")),
@@ -386,4 +391,4 @@ class WizardScreen(FullScreen[None]):
                 assert isinstance(page, RunPage)
                 page.begin(plan, undoing=True)
 
-        self.app.push_screen(ChooseScreen(tr("Take this run back?"), steps, ways), answered)
+        self.app.push_screen(ChooseScreen(tr("Take this run back?"), about, ways), answered)

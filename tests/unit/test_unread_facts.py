@@ -1,0 +1,214 @@
+"""Facts that nobody has read are no facts: what check, plan, recover and next-boot make of them.
+
+Each host is the recorded Debian 13 server after a kernel upgrade, broken in one way.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpu_bringup import engine
+from gpu_bringup.facts.containers import docker_cgroup_driver
+from gpu_bringup.hosts.recorded import RecordedHost
+from gpu_bringup.ladder import compiler
+from gpu_bringup.ladder.ladder import climb
+from gpu_bringup.model.answers import Answers
+from gpu_bringup.model.enums import HeadersState
+from gpu_bringup.model.facts import Headers
+from gpu_bringup.model.ladder import State
+from gpu_bringup.model.unknown import Unknown
+from gpu_bringup.recover import door
+from unit import make_facts as make
+
+HOSTS = Path(__file__).parents[1] / "hosts"
+NEW, OLD = "6.12.115+deb13-amd64", "6.12.107+deb13-amd64"
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return engine.load_catalogue()
+
+
+def record(name="debian13-kernel-upgraded"):
+    return json.loads((HOSTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def look(raw, catalogue, tmp_path):
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    host = RecordedHost.from_file(path)
+    found = engine.examine(host, engine.observe(host), Answers(), catalogue)
+    return host, found
+
+
+def without(raw, kind, *words):
+    kept = {k: v for k, v in raw[kind].items() if not any(word in k for word in words)}
+    return {**raw, kind: kept}
+
+
+def old_runs():
+    raw = copy.deepcopy(record())
+    for command, answer in raw["commands"].items():
+        if command.startswith("uname"):
+            answer["output"] = answer["output"].replace("6.12.115", "6.12.107")
+    for path in ("/proc/version", "/proc/sys/kernel/osrelease"):
+        if path in raw["files"]:
+            raw["files"][path] = raw["files"][path].replace("6.12.115", "6.12.107")
+    return raw
+
+
+def test_modules_that_nobody_read_are_neither_absent_nor_built(catalogue, tmp_path):
+    host, found = look(without(record(), "listings", "/lib/modules"), catalogue, tmp_path)
+    ids = [step.id for step in found.plan.steps]
+    assert not [name for name in ids if name.startswith(("build-module", "load-"))]
+    assert "headers" in ids
+    told = " ".join(found.plan.blocked)
+    assert "/lib/modules" in told and "gpu-bringup record" in told
+    recovery = door.recovery(host, found)
+    reasons = " ".join(why for _, why in recovery.not_here)
+    assert f"{OLD} can't be judged" in reasons and "has no nvidia module" not in reasons
+
+
+def test_no_step_is_planned_beside_packages_that_nobody_read(catalogue, tmp_path):
+    raw = without(without(record(), "files", "dpkg"), "commands", "dpkg")
+    _, found = look(raw, catalogue, tmp_path)
+    assert found.report.verdict == "broken"
+    assert found.plan.steps == ()
+    assert "which packages it came with is not known" in " ".join(found.plan.blocked)
+
+
+def test_no_driver_is_loaded_where_nobody_read_what_is(catalogue, tmp_path):
+    raw = without(record(), "files", "/proc/modules", "/proc/driver/nvidia")
+    raw["absent"] = [path for path in raw["absent"] if "nvidia/version" not in path]
+    _, found = look(raw, catalogue, tmp_path)
+    ids = [step.id for step in found.plan.steps]
+    assert "load-modules" not in ids and f"build-module-{NEW}" in ids
+    assert "/proc/driver/nvidia/version" in " ".join(found.plan.blocked)
+
+
+def test_an_empty_record_knows_nothing_of_containers(catalogue, tmp_path):
+    _, found = look({"schema": 1}, catalogue, tmp_path)
+    assert {result.state for result in found.report.rungs} == {State.UNKNOWN}
+
+
+def test_a_fault_of_another_kernel_explains_nothing_of_the_running_one(catalogue, tmp_path):
+    _, found = look(old_runs(), catalogue, tmp_path)
+    states = {result.id: result.state for result in found.report.rungs}
+    assert states["headers"] is State.BROKEN and states["module"] is State.BLOCKED
+    assert states["loaded"] is State.BROKEN
+    assert found.report.root_cause.id == "loaded"
+
+
+def test_of_the_same_kernel_it_stays_a_consequence(catalogue, tmp_path):
+    _, found = look(record(), catalogue, tmp_path)
+    assert found.report.rung("loaded").state is State.BLOCKED
+    assert found.report.root_cause.id == "headers"
+
+
+def test_a_good_running_kernel_is_loaded_now_and_kept_for_the_next_boot(catalogue, tmp_path):
+    host, found = look(old_runs(), catalogue, tmp_path)
+    recovery = door.recovery(host, found)
+    assert [way.id for way in recovery.ways] == ["load", "boot-default", "mend", "later"]
+    load, stay = recovery.ways[:2]
+    argvs = [command.argv for step in load.plan.steps for command in step.commands]
+    assert ("modprobe", "nvidia-current") in argvs and not load.stops_workloads
+    argv = stay.plan.steps[0].commands[-1].argv
+    assert argv[0] == "grub-set-default" and OLD in argv[1]
+    assert not stay.reboots and not any(step.reboot for step in stay.plan.steps)
+
+
+def test_a_kernel_that_a_blacklist_keeps_bare_is_not_kept(catalogue, tmp_path):
+    raw = old_runs()
+    raw["files"]["/etc/modprobe.d/zz-no.conf"] = "blacklist nvidia\n"
+    raw["listings"].setdefault("/etc/modprobe.d", []).append("zz-no.conf")
+    host, found = look(raw, catalogue, tmp_path)
+    recovery = door.recovery(host, found)
+    assert [way.id for way in recovery.ways] == ["mend", "later"]
+    assert any("keeps nvidia from loading" in why for _, why in recovery.not_here)
+    assert not any("Somebody put it there" in text for text in found.plan.blocked)
+
+
+def test_a_mismatch_gets_a_reload_or_a_reason(catalogue, tmp_path):
+    raw = record("h200-x1")
+    version = raw["files"]["/proc/driver/nvidia/version"]
+    raw["files"]["/proc/driver/nvidia/version"] = version.replace("580.159.04", "580.126.09")
+    raw["nvml"], raw["cuda"] = {"error": "Driver/library version mismatch"}, {"cuInit": 803}
+    host, found = look(raw, catalogue, tmp_path)
+    recovery = door.recovery(host, found)
+    assert [title for title, _ in recovery.not_here] == [
+        "Back to service: reload without a reboot"
+    ]
+    assert "provided from outside" in recovery.reasons("reload")[0]
+
+
+def test_next_boot_says_how_the_record_was_made(catalogue, tmp_path):
+    path = tmp_path / "host.json"
+    old = old_runs()
+    # Both kernels have a module then, and whether the initramfs is clean nobody knows.
+    old["listings"][f"/lib/modules/{NEW}"] = old["listings"][f"/lib/modules/{OLD}"]
+    for folder, names in list(old["listings"].items()):
+        if folder.startswith(f"/lib/modules/{OLD}"):
+            old["listings"][folder.replace(OLD, NEW)] = names
+    path.write_text(json.dumps(old), encoding="utf-8")
+    host = RecordedHost.from_file(path)
+    told = engine.next_boot(host, engine.observe(host), catalogue)
+    assert told.verdict == "unknown"
+    assert "gpu-bringup record" in told.advice and "As root, more" not in told.advice
+
+
+def test_only_what_is_missing_is_named():
+    assert compiler._what(("gcc-14",), ("gcc-14",)) == "the compiler (gcc-14)"
+    assert compiler._what(("dkms",), ("gcc-14",)) == "dkms"
+    assert compiler._what(("gcc-14", "dkms"), ("gcc-14",)) == compiler.BOTH
+
+
+def test_a_tree_that_somebody_built_is_not_asked_of_packages():
+    facts = make.healthy()
+    broken = Headers(HeadersState.INCOMPLETE, "/home/build/linux", make.KERNEL, "missing: .config")
+    kernels = tuple(replace(kernel, headers=broken) for kernel in facts.kernels.installed)
+    kept = tuple(p for p in facts.packages.installed if not p.name.startswith("linux-headers"))
+    facts = replace(
+        facts,
+        kernels=replace(facts.kernels, installed=kernels),
+        packages=replace(facts.packages, installed=kept),
+    )
+    result = climb(make.context(facts)).rung("headers")
+    assert [item.cause for item in result.causes] == ["stale-kernel-build-tree"]
+
+
+@pytest.mark.parametrize(
+    ("text", "second", "driver"),
+    [
+        ('{"exec-opts": ["native.cgroupdriver=cgroupfs"]}', True, "cgroupfs"),
+        ("", True, "systemd"),
+        ("", False, "cgroupfs"),
+    ],
+)
+def test_who_makes_docker_s_control_groups(text, second, driver):
+    assert docker_cgroup_driver(text, second) == driver
+
+
+@pytest.mark.parametrize(("links", "told"), [(False, True), (True, False), (Unknown("x"), False)])
+def test_it_warns_where_a_daemon_reload_takes_gpus_from_containers(links, told):
+    facts = make.healthy()
+    served = replace(
+        facts.containers,
+        toolkit_version="1.19.1",
+        runtimes=("docker",),
+        configured=("docker",),
+        cdi_specs=(),
+        docker_cgroups="systemd",
+        device_links=links,
+    )
+    result = climb(make.context(replace(facts, containers=served))).rung("containers")
+    assert result.state is State.OK
+    assert any("daemon-reload" in item.text for item in result.evidence) is told
+
+
+def test_the_version_of_control_groups_may_be_unknown():
+    assert docker_cgroup_driver("", Unknown("x")) == Unknown("x")

@@ -52,6 +52,8 @@ class Job:
     container: str = ""
     important: bool = True
     """Killing it loses somebody's work."""
+    ends: float = 0.0
+    """When it ends by itself, by the machine's clock; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,490 @@
+"""Ways to break a simulated machine, one function each, as real upgrades and people break servers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+
+from gpu_bringup.errors import InputError
+from gpu_bringup.hosts.simulated import maintainer, sources, work
+from gpu_bringup.hosts.simulated.builders import do
+from gpu_bringup.hosts.simulated.machine import Image, Job, Key, Machine
+from gpu_bringup.hosts.simulated.packages import HALF_CONFIGURED, UNPACKED, Installed
+from gpu_bringup.hosts.simulated.tree import File
+
+Fault = Callable[..., None]
+FAULTS: dict[str, Fault] = {}
+"""Every fault by its name."""
+
+
+def fault(name: str) -> Callable[[Fault], Fault]:
+    def register(function: Fault) -> Fault:
+        FAULTS[name] = function
+        return function
+
+    return register
+
+
+def breaks(machine: Machine, name: str, **parameters: str) -> None:
+    """Break a machine.
+
+    Raises:
+        InputError: no such fault, no such parameter, or it can't happen to this machine.
+    """
+    found = FAULTS.get(name)
+    if found is None:
+        raise InputError(f"there is no fault '{name}'; there are: {', '.join(sorted(FAULTS))}")
+    known = set(inspect.signature(found).parameters) - {"machine"}
+    wrong = sorted(set(parameters) - known)
+    if wrong:
+        told = ", ".join(sorted(known)) or "none"
+        raise InputError(f"the fault '{name}' has no parameter '{wrong[0]}'; it has: {told}")
+    events = machine.events
+    found(machine, **parameters)
+    machine.events = events
+    machine.changed()
+
+
+# --- helpers -----------------------------------------------------------------------------------------
+
+
+def driver_package(machine: Machine) -> str:
+    """Name of the installed package with the modules' source.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name, item in machine.packages.installed.items():
+        if item.offer.kind == "dkms-module":
+            return name
+    raise InputError("this fault needs a server with a driver")
+
+
+def driver_version(machine: Machine) -> str:
+    """Upstream version of the installed driver."""
+    return machine.packages.installed[driver_package(machine)].offer.version.split("-")[0]
+
+
+def newer_kernel(machine: Machine) -> tuple[str, str]:
+    """(release, package version) of a kernel that an archive has and the machine hasn't."""
+    for archive in reversed(machine.packages.fetched):
+        for offer in archive.offers:
+            if offer.kind == "kernel" and offer.name not in machine.packages.installed:
+                return offer.argument, offer.version
+    raise InputError("no archive of this server has another kernel")
+
+
+def older_driver(machine: Machine) -> str:
+    """A version of the driver that an archive has, older than the installed one."""
+    name = driver_package(machine)
+    there = machine.packages.installed[name].offer.version
+    versions = [item.offer.version for item in sources.candidates(machine, name)]
+    if there in versions and versions.index(there) + 1 < len(versions):
+        return versions[versions.index(there) + 1].split("-")[0]
+    raise InputError("no archive of this server has an older driver")
+
+
+def put(machine: Machine, name: str, version: str = "") -> None:
+    """Install one package as it is, without its dependencies."""
+    for item in sources.candidates(machine, name):
+        if not version or item.offer.version == version:
+            held = machine.packages.installed.get(name)
+            maintainer.unpack(machine, item.offer, automatic=True)
+            for _ in maintainer.configure(machine, name):
+                pass
+            if held is not None and held.held:
+                there = machine.packages.installed[name]
+                machine.packages.installed[name] = replace(there, held=True)
+            return
+    raise InputError(f"no archive of this server has {name} {version}")
+
+
+def forget(machine: Machine, name: str) -> None:
+    """Take a package away, and nothing else."""
+    if name in machine.packages.installed:
+        for _ in maintainer.remove(machine, name, purge=True):
+            pass
+
+
+# --- kernel and headers ------------------------------------------------------------------------------
+
+
+@fault("kernel-upgraded")
+def kernel_upgraded(machine: Machine, headers: str = "missing", booted: str = "yes") -> None:
+    """A new kernel came; with ``headers`` "missing" its headers didn't."""
+    release, version = newer_kernel(machine)
+    if headers == "missing":
+        forget(machine, "linux-headers-amd64")
+    else:
+        put(machine, f"linux-headers-{release}", version)
+    put(machine, f"linux-image-{release}", version)
+    if booted == "yes":
+        work.start(machine)
+
+
+@fault("headers-removed")
+def headers_removed(machine: Machine) -> None:
+    """Somebody's autoremove took the headers and the module's build for the running kernel."""
+    release = machine.running_kernel
+    for module, version in work.dkms_versions(machine):
+        for _ in work.dkms_remove(machine, module, version, release):
+            pass
+    forget(machine, "linux-headers-amd64")
+    forget(machine, f"linux-headers-{release}")
+    work.start(machine)
+
+
+@fault("headers-deleted")
+def headers_deleted(machine: Machine) -> None:
+    """The headers' files were deleted by hand; dpkg believes that they are there."""
+    release = machine.running_kernel
+    machine.tree.remove(f"/usr/src/linux-headers-{release}")
+    for module, version in work.dkms_versions(machine):
+        for _ in work.dkms_remove(machine, module, version, release):
+            pass
+    work.start(machine)
+
+
+@fault("compiler-missing")
+def compiler_missing(machine: Machine) -> None:
+    """The kernel's compiler was removed, and the module with it."""
+    for name in ("gcc", "gcc-14"):
+        item = machine.packages.installed.pop(name, None)
+        if item is not None:
+            for path, _ in item.offer.files:
+                machine.tree.remove(path)
+    for module, version in work.dkms_versions(machine):
+        for _ in work.dkms_remove(machine, module, version, machine.running_kernel):
+            pass
+    work.start(machine)
+
+
+@fault("driver-too-old")
+def driver_too_old(machine: Machine) -> None:
+    """The kernel went on, and the installed driver doesn't compile on it any more."""
+    release, version = newer_kernel(machine)
+    old = older_driver(machine)
+    downgrade(machine, old)
+    machine.builds = (
+        *machine.builds,
+        (
+            old,
+            release,
+            f"/var/lib/dkms/nvidia/{old}/build/nvidia/os-mlock.c:36:12: error: implicit declaration "
+            "of function 'follow_pfn'",
+        ),
+    )
+    put(machine, f"linux-headers-{release}", version)
+    put(machine, f"linux-image-{release}", version)
+    work.start(machine)
+
+
+def downgrade(machine: Machine, version: str) -> None:
+    """Put the whole driver at another version, as one set."""
+    for name, item in list(machine.packages.installed.items()):
+        if item.offer.version.split("-")[0] == driver_version(machine) and name != driver_package(machine):
+            put(machine, name, f"{version}-1")
+    name = driver_package(machine)
+    forget_old = machine.packages.installed[name].offer.version.split("-")[0]
+    for _ in work.dkms_remove(machine, "nvidia", forget_old):
+        pass
+    machine.tree.remove(f"/usr/src/nvidia-{forget_old}")
+    put(machine, name, f"{version}-1")
+    for release in machine.kernels():
+        for _ in work.update_initramfs(machine, release):
+            pass
+    work.start(machine)
+
+
+# --- module and libraries --------------------------------------------------------------------------
+
+
+@fault("module-unloaded")
+def module_unloaded(machine: Machine) -> None:
+    """The modules were taken out of the kernel and never loaded again."""
+    machine.loaded = {
+        name: item for name, item in machine.loaded.items() if not name.startswith("nvidia")
+    }
+    for name, unit in list(machine.units.items()):
+        if unit.needs_driver:
+            machine.units[name] = replace(unit, running=False)
+
+
+@fault("library-mismatch")
+def library_mismatch(machine: Machine) -> None:
+    """The driver was upgraded in the night; the kernel still holds the module from before."""
+    new = driver_version(machine)
+    downgrade(machine, older_driver(machine))
+    jobs, units, loaded = machine.jobs, dict(machine.units), dict(machine.loaded)
+    log, boot, kernel = machine.log, machine.boot, machine.running_kernel
+    downgrade(machine, new)
+    machine.jobs, machine.units, machine.loaded = jobs, units, loaded
+    machine.log, machine.boot, machine.running_kernel = log, boot, kernel
+    machine.write(
+        "/var/log/apt/history.log",
+        "\nStart-Date: 2026-11-22  06:41:03\nCommandline: /usr/bin/unattended-upgrade\n"
+        f"Upgrade: {driver_package(machine)}:amd64 ({older_driver(machine)}-1, {new}-1)\n"
+        "End-Date: 2026-11-22  06:44:51\n",
+    )
+
+
+@fault("module-older")
+def module_older(machine: Machine) -> None:
+    """The modules on the disk were left at an older version than the libraries."""
+    old, name = older_driver(machine), driver_package(machine)
+    for _ in work.dkms_remove(machine, "nvidia", driver_version(machine)):
+        pass
+    machine.tree.remove(f"/usr/src/nvidia-{driver_version(machine)}")
+    put(machine, name, f"{old}-1")
+    work.start(machine)
+
+
+@fault("source-removed")
+def source_removed(machine: Machine) -> None:
+    """The modules' source and their builds are gone; dkms's entry is a link to nothing."""
+    version, release = driver_version(machine), machine.running_kernel
+    machine.tree.remove(f"/usr/src/nvidia-{version}")
+    for path in (f"/usr/lib/modules/{release}/updates/dkms", f"/var/lib/dkms/nvidia/{version}/{release}",
+                 f"/var/lib/dkms/nvidia/kernel-{release}-x86_64"):  # fmt: skip
+        machine.tree.remove(path)
+    work.start(machine)
+
+
+@fault("wrong-flavour")
+def wrong_flavour(machine: Machine) -> None:
+    """The proprietary modules were installed on boards that only the open ones drive."""
+    version, name = driver_version(machine), driver_package(machine)
+    if name != "nvidia-kernel-open-dkms":
+        raise InputError("the proprietary modules are installed here already")
+    forget(machine, name)
+    put(machine, "nvidia-kernel-dkms", f"{version}-1")
+    work.start(machine)
+
+
+@fault("runfile-over-packages")
+def runfile_over_packages(machine: Machine, version: str = "570.133.20") -> None:
+    """NVIDIA's installer was run over the packages, and left its libraries in front of theirs."""
+    folder = "/usr/lib/x86_64-linux-gnu"
+    for stem in ("libcuda.so", "libnvidia-ml.so"):
+        machine.tree.write(f"{folder}/{stem}.{version}", File("", size=1_000_000))
+        machine.tree.link(f"{folder}/{stem}.1", f"{stem}.{version}")
+    machine.tree.write("/usr/bin/nvidia-uninstall", File("", 0o755, 900_000))
+    machine.tree.write("/usr/bin/nvidia-installer", File("", 0o755, 900_000))
+    machine.write(
+        "/var/log/nvidia-installer.log",
+        "nvidia-installer log file '/var/log/nvidia-installer.log'\n"
+        f"nvidia-installer version: {version}\n",
+    )
+
+
+@fault("libcuda-twice")
+def libcuda_twice(machine: Machine, version: str = "570.133.20") -> None:
+    """A second libcuda of another version lies where the linker looks first."""
+    machine.tree.write(f"/usr/local/lib/libcuda.so.{version}", File("", size=1_000_000))
+    machine.tree.link("/usr/local/lib/libcuda.so.1", f"libcuda.so.{version}")
+
+
+@fault("nvidia-blacklisted")
+def nvidia_blacklisted(machine: Machine) -> None:
+    """A file that somebody left keeps the driver from being loaded."""
+    machine.write("/etc/modprobe.d/old-test.conf", "blacklist nvidia\ninstall nvidia /bin/false\n")
+    for release in machine.kernels():
+        for _ in work.update_initramfs(machine, release):
+            pass
+    work.start(machine)
+
+
+@fault("nouveau-in-initramfs")
+def nouveau_in_initramfs(machine: Machine) -> None:
+    """nouveau is in the initramfs without its blacklist: it is first at each boot."""
+    machine.write("/etc/initramfs-tools/modules", "nouveau\n")
+    for path in list(machine.tree.names("/etc/modprobe.d") or ()):
+        machine.tree.remove(f"/etc/modprobe.d/{path}")
+    for release in machine.kernels():
+        for _ in work.update_initramfs(machine, release):
+            pass
+    work.start(machine)
+
+
+@fault("initramfs-old-module")
+def initramfs_old_module(machine: Machine) -> None:
+    """An initramfs of an older driver: at boot it loads the module from before."""
+    release, old = machine.running_kernel, older_driver(machine)
+    found = work.module_file(machine, "nvidia")
+    if found is None or found[1].module is None:
+        raise InputError("this fault needs a server with a module")
+    machine.write("/etc/initramfs-tools/modules", "nvidia\n")
+    image = machine.images.get(release, Image())
+    machine.images[release] = Image(
+        ((f"usr/lib/modules/{release}/updates/dkms/nvidia.ko.xz", old),), image.configuration
+    )
+    path = f"/boot/initrd.img-{release}"
+    there = machine.tree.file(path)
+    if there is not None:
+        machine.tree.write(path, replace(there, modified=machine.booted - 86_400))
+
+
+# --- packages --------------------------------------------------------------------------------------
+
+
+@fault("dpkg-interrupted")
+def dpkg_interrupted(machine: Machine) -> None:
+    """dpkg was killed while it configured the driver."""
+    name = driver_package(machine)
+    item = machine.packages.installed[name]
+    machine.packages.installed[name] = replace(item, state=HALF_CONFIGURED)
+    for other in ("nvidia-driver-cuda",):
+        if other in machine.packages.installed:
+            there = machine.packages.installed[other]
+            machine.packages.installed[other] = replace(there, state=UNPACKED)
+    release = machine.running_kernel
+    for _ in work.dkms_remove(machine, "nvidia", driver_version(machine), release):
+        pass
+    machine.write("/var/lib/dpkg/updates/0001", f"Package: {name}\nStatus: install ok half-configured\n")
+    work.start(machine)
+
+
+@fault("series-mixed")
+def series_mixed(machine: Machine) -> None:
+    """One library was taken from another version than the rest."""
+    put(machine, "libnvidia-ml1", f"{older_driver(machine)}-1")
+
+
+@fault("key-missing")
+def key_missing(machine: Machine) -> None:
+    """The key of the driver's repository is gone."""
+    for archive, keyring in sources.reached(machine):
+        if archive.key and keyring:
+            machine.tree.remove(keyring)
+            return
+    raise InputError("no repository of this server has a key of its own")
+
+
+@fault("held-package")
+def held_package(machine: Machine) -> None:
+    """Only a part of the set is held: the next upgrade moves the rest."""
+    for name, item in list(machine.packages.installed.items()):
+        if name.startswith(("libcuda", "libnvidia", "nvidia-")):
+            machine.packages.installed[name] = replace(item, held=name == "libcuda1")
+
+
+@fault("holds-lifted")
+def holds_lifted(machine: Machine) -> None:
+    """Somebody lifted every hold, and unattended upgrades are on."""
+    for name, item in list(machine.packages.installed.items()):
+        machine.packages.installed[name] = replace(item, held=False)
+    machine.write(
+        "/etc/apt/apt.conf.d/20auto-upgrades",
+        'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n',
+    )
+
+
+@fault("boot-full")
+def boot_full(machine: Machine, free_mb: str = "20") -> None:
+    """/boot is full, and a new kernel's initramfs could not be made."""
+    mount = "/boot"
+    room = int(free_mb) * 1_000_000
+    release, version = newer_kernel(machine)
+    put(machine, f"linux-headers-{release}", version)
+    offer = next(
+        item.offer for item in sources.candidates(machine, f"linux-image-{release}")
+        if item.offer.version == version
+    )  # fmt: skip
+    maintainer.unpack(machine, offer, automatic=True)
+    machine.packages.installed[offer.name] = Installed(offer, HALF_CONFIGURED, automatic=True)
+    machine.filler[mount] = 0
+    machine.filler[mount] = max(0, machine.free(mount) - room)
+
+
+# --- Secure Boot -----------------------------------------------------------------------------------
+
+
+@fault("key-not-enrolled")
+def key_not_enrolled(machine: Machine) -> None:
+    """Secure Boot is on, and the key that signed the modules was never enrolled."""
+    machine.firmware.secure_boot = True
+    machine.firmware.enrolled = ()
+    work.start(machine)
+
+
+@fault("mok-missed")
+def mok_missed(machine: Machine) -> None:
+    """The key was asked for, the machine was rebooted, and nobody was at the console."""
+    machine.firmware.secure_boot = True
+    machine.firmware.enrolled = ()
+    machine.firmware.pending = ()
+    machine.write("/var/lib/gpu-bringup/enrolment-asked", machine.boot_id() + "\n")
+    work.start(machine)
+
+
+@fault("module-unsigned")
+def module_unsigned(machine: Machine) -> None:
+    """The modules were built without a signature, under Secure Boot."""
+    _sign(machine, "", "")
+
+
+@fault("module-wrong-key")
+def module_wrong_key(machine: Machine) -> None:
+    """The modules were signed with a key that nobody enrolled, under Secure Boot."""
+    other = Key.made("Somebody's test key", machine.name)
+    _sign(machine, other.common_name, other.key_id)
+
+
+def _sign(machine: Machine, signer: str, key: str) -> None:
+    machine.firmware.secure_boot = True
+    own = work.signing_key(machine)
+    if own is not None and own not in machine.firmware.enrolled:
+        machine.firmware.enrolled = (*machine.firmware.enrolled, own)
+    for top in ("/usr/lib/modules", "/var/lib/dkms"):
+        for path, node in list(machine.tree.walk(top)):
+            if isinstance(node, File) and node.module and node.module.name.startswith("nvidia"):
+                changed = replace(node.module, signer=signer, key=key)
+                machine.tree.write(path, replace(node, module=changed))
+    work.start(machine)
+
+
+# --- hardware, services, jobs -------------------------------------------------------------------------
+
+
+@fault("xid-79")
+def xid_79(machine: Machine, gpu: str = "0") -> None:
+    """A GPU fell off the bus."""
+    index = int(gpu) if gpu.isdigit() and int(gpu) < len(machine.gpus) else 0
+    lost = machine.gpus[index]
+    machine.gpus = tuple(replace(g, fallen_off=True) if g is lost else g for g in machine.gpus)
+    short = lost.bus_id.rsplit(".", 1)[0]
+    machine.say(f"NVRM: Xid (PCI:{short}): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.")
+    machine.say(f"NVRM: GPU {lost.bus_id}: GPU has fallen off the bus.")
+    machine.say(
+        f"NVRM: Xid (PCI:{short}): 154, GPU recovery action changed from 0x0 (None) to "
+        "0x2 (Node Reboot Required)"
+    )
+
+
+@fault("running-job")
+def running_job(machine: Machine, user: str = "mlops", container: str = "") -> None:
+    """Somebody's training runs on the GPUs."""
+    gpus = tuple(range(len([g for g in machine.gpus if g.pci_class != "068000"])))
+    command = "python3 train.py --config llama.yaml"
+    machine.jobs = (*machine.jobs, Job(4242, user, command, gpus, container))
+
+
+@fault("persistenced-off")
+def persistenced_off(machine: Machine) -> None:
+    """The persistence daemon was switched off."""
+    unit = machine.units.get("nvidia-persistenced.service")
+    if unit is None:
+        raise InputError("this fault needs a server with the persistence daemon")
+    machine.units[unit.name] = replace(unit, enabled=False, running=False)
+
+
+@fault("loud-log")
+def loud_log(machine: Machine) -> None:
+    """Lines in the log that are loud, and harmless."""
+    machine.say("nvidia: loading out-of-tree module taints kernel.")
+    machine.say("nvidia: module verification failed: signature and/or required key missing - tainting kernel")
+    machine.say("ACPI Error: AE_NOT_FOUND, While resolving a named reference package element")
+
+
+__all__ = ["FAULTS", "breaks", "do", "driver_version", "fault"]

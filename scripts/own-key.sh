@@ -2,13 +2,17 @@
 # Try the operator's own signing key on a scratch file, before anything rests on it.
 #
 #   own-key.sh --look KEY CERTIFICATE
-#   own-key.sh KERNEL KEY CERTIFICATE [CONFIGURATION]
+#   own-key.sh KERNEL KEY CERTIFICATE [CONFIGURATION [COPY]]
 #
 # KERNEL       kernel release whose headers hold sign-file
 # KEY          private key (PEM, unencrypted), or a pkcs11: URI
 # CERTIFICATE  its X.509 certificate in DER, as mokutil takes it
 #
 # CONFIGURATION  file of dkms's that is to name the pair once the key has signed
+# COPY           where root keeps the certificate as it was checked; dkms and mokutil are given that one,
+#                so that nobody can put another in its place between the check and its use
+#
+# The certificate is read once. The key is never copied: its whole path must be root's alone instead.
 #
 # --look only looks at the two files, and signs nothing. Without CONFIGURATION nothing is changed. Exit
 # status: 0 the key signs, 1 it doesn't, 2 bad usage. No secret is printed.
@@ -22,14 +26,16 @@ fail() {
 }
 case $#,${1-} in
 4,--look) good='' ;;
-3,* | 4,*) good=yes ;;
+3,* | 4,* | 5,*) good=yes ;;
 *) good='' ;;
 esac
 if [ -z "$good" ]; then
-    echo 'usage: own-key.sh --look KEY CERTIFICATE | KERNEL KEY CERTIFICATE [CONFIGURATION]' >&2
+    echo 'usage: own-key.sh --look KEY CERTIFICATE | KERNEL KEY CERTIFICATE [CONFIGURATION [COPY]]' >&2
     exit 2
 fi
-kernel=$1 key=$2 certificate=$3
+kernel=$1 key=$2 certificate=$3 named=$3
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
 # closed FILE WHAT: nobody but its owner may read it. A group of the system's own (akmods) may.
 closed() {
@@ -82,11 +88,18 @@ look() {
     *[!A-Za-z0-9._/:\;=%@+,?\&~-]*) fail 'the names hold a character that a configuration of dkms must not hold' \
         'Give the files plain names: letters, digits, and . _ - /' ;;
     esac
+    # dkms and the next kernel's installation run in other folders than this one.
+    case $key in /* | pkcs11:*) ;; *) fail "the key $key is not named with its whole path" ;; esac
+    case $certificate in /*) ;; *) fail "the certificate $certificate is not named with its whole path" ;; esac
     readable "$certificate" || fail "the certificate $certificate can't be read"
     trusted "$certificate" 'the certificate or its folder'
+    # Read once: all that follows looks at these bytes. A pipe laid there meanwhile holds nothing up.
+    timeout 10 head -c 65536 "$certificate" >"$scratch/certificate.der" ||
+        fail "the certificate $certificate can't be read"
+    certificate=$scratch/certificate.der
     [ "$(od -An -tx1 -N1 "$certificate" | tr -d ' ')" = 30 ] ||
-        fail "$certificate is no certificate in DER, the form that mokutil takes" \
-            "Change its form: openssl x509 -in $certificate -outform DER -out CERT.der"
+        fail "$named is no certificate in DER, the form that mokutil takes" \
+            "Change its form: openssl x509 -in $named -outform DER -out CERT.der"
     case $key in
     pkcs11:*) look_at_uri ;;
     *) look_at_file ;;
@@ -96,13 +109,13 @@ look() {
         return 0
     fi
     openssl x509 -inform DER -in "$certificate" -noout 2>/dev/null ||
-        fail "$certificate is no certificate in DER, the form that mokutil takes"
+        fail "$named is no certificate in DER, the form that mokutil takes"
     openssl x509 -inform DER -in "$certificate" -noout -checkend 0 >/dev/null 2>&1 ||
         say "note: the certificate has expired; kernels take its signatures all the same"
     case $key in pkcs11:*) return 0 ;; esac
     [ "$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null)" = \
         "$(openssl x509 -inform DER -in "$certificate" -noout -pubkey 2>/dev/null)" ] ||
-        fail "the key $key and the certificate $certificate are no pair"
+        fail "the key $key and the certificate $named are no pair"
 }
 
 look_at_uri() {
@@ -144,8 +157,6 @@ build=${GPU_BRINGUP_MODULES:-/lib/modules}/$kernel/build
 sign=$build/scripts/sign-file
 [ -x "$sign" ] || fail "$sign is not there" 'The headers of this kernel bring it: install them first.'
 hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$build/.config" "/boot/config-$kernel" 2>/dev/null | head -n 1)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 echo 'gpu-bringup tries a key' >"$scratch/file"
 cp "$scratch/file" "$scratch/plain"
 # Without a terminal and without a PIN in the environment: as it will be after a kernel upgrade.
@@ -173,7 +184,7 @@ if ! env -u KBUILD_SIGN_PIN timeout 60 setsid -w "$sign" "${hash:-sha256}" "$key
             'Debian and Ubuntu: install libengine-pkcs11-openssl. Red Hat and Fedora: openssl-pkcs11.'
     fi
     ! grep -q 'key values mismatch' "$scratch/said" ||
-        fail "the token gave no private key that fits $certificate" \
+        fail "the token gave no private key that fits $named" \
             'The URI is wrong, the PIN in its file is, the token is not there, or the certificate is of another key.'
     fail 'sign-file could not use the token' \
         "It needs the token's module, the right URI, and the PIN from a file (pin-source=file:/path in the URI)."
@@ -184,9 +195,9 @@ tail -c "+$(($(wc -c <"$scratch/plain") + 1))" "$scratch/file" | head -c -40 >"$
 openssl x509 -inform DER -in "$certificate" -out "$scratch/pem"
 openssl cms -verify -inform DER -in "$scratch/p7s" -content "$scratch/plain" -binary -noverify \
     -certfile "$scratch/pem" -out /dev/null 2>/dev/null ||
-    fail "the signature doesn't fit the certificate $certificate: it and the key are no pair"
-echo "own-key: a scratch file was signed with ${hash:-sha256}; the key and $certificate are a pair"
-[ $# -eq 4 ] || exit 0
+    fail "the signature doesn't fit the certificate $named: it and the key are no pair"
+echo "own-key: a scratch file was signed with ${hash:-sha256}; the key and $named are a pair"
+[ $# -ge 4 ] || exit 0
 # dkms 2 knows no such setting; on Debian 11 it signs by a script that does (dkms-sign.sh).
 version=$(dkms --version 2>/dev/null | sed -n 's/^dkms[-: ]*\([0-9][0-9.]*\).*/\1/p')
 case $version in
@@ -194,14 +205,27 @@ case $version in
     fail "this host's dkms, $version, signs with its distribution's key only" \
         'dkms 3 and later take an own key (Debian 12, Ubuntu 24.04). Here leave --signing-key out.' ;;
 esac
-(umask 022 && mkdir -p "$(dirname "$4")")
+# put FILE TARGET: in one name change, so that dkms never reads half of it. What an earlier run wrote is
+# kept for undo; the same content again is no change. Folders on the way are root's alone.
+put() {
+    (umask 022 && mkdir -p "$(dirname "$2")")
+    trusted "$(dirname "$2")" 'the folder'
+    [ ! -e "$2" ] || [ -f "$2" ] || fail "$2 is there and is no plain file: move it away first"
+    if [ -f "$2" ] && ! cmp -s "$1" "$2"; then
+        rm -f "$2.before"
+        cp -p "$2" "$2.before"
+    fi
+    chmod 0644 "$1"
+    rm -f "$2.new"
+    cp -p "$1" "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+if [ $# -eq 5 ]; then
+    put "$scratch/certificate.der" "$5"
+    named=$5
+fi
 printf '%s\n' '# Written by gpu-bringup: which key signs modules. Remove the file to sign with the usual one.' \
-    "mok_signing_key=\"$key\"" "mok_certificate=\"$certificate\"" >"$scratch/conf"
-chmod 0644 "$scratch/conf"
-# What an earlier run wrote is kept for undo; the same text again is no change.
-if [ -f "$4" ] && ! cmp -s "$scratch/conf" "$4"; then cp -p "$4" "$4.before"; fi
-# One name change, so that dkms never reads half of it.
-rm -f "$4.new"
-cp -p "$scratch/conf" "$4.new"
-mv -f "$4.new" "$4"
+    "mok_signing_key=\"$key\"" "mok_certificate=\"$named\"" >"$scratch/conf"
+put "$scratch/conf" "$4"
 echo "own-key: dkms signs with it from now on ($4)"

@@ -6,6 +6,7 @@
 #   sudo tests/rig/signing.sh [bookworm] [trixie]
 #
 # Environment: RIG_DIR   where the file systems are made (default: a new folder below /var/tmp)
+#              RIG_LOCK  a file to lock for each piece of work, where rigs share a machine
 #              RIG_BASE_<suite>   a minimal root file system to copy (default: made with mmdebstrap)
 # The driver is a stand-in under the real packages' names (tests/rig/module): five modules in seconds.
 # Prints a line a case; fails where one doesn't end as it must.
@@ -63,6 +64,7 @@ own_key_of_dkms() { # dkms makes its key; all that comes later is signed with it
     expect "a second apply finds nothing to do" said apply-switch-again 'Nothing to do'
     status=$(take_back "$root" undo-switch)
     expect "undo takes dkms's configuration back" [ ! -e "$root$configuration" ]
+    expect "and the copy of the certificate" [ ! -e "$root$copy" ]
     expect "the operator's key is still there" [ -s "$root/root/own.key" ]
     rm -rf --one-file-system "$root"
 }
@@ -98,11 +100,15 @@ own_key_in_a_file() {
     status=$(bring "$root" apply-own --signing-key /root/own.key --signing-certificate /root/own.der)
     expect "apply ends with 0 (exit status $status)" [ "$status" = 0 ]
     signed "$root" "$kernel" /root/own.der
+    expect "dkms is told of the checked copy" grep -q "^mok_certificate=\"$copy\"" "$root$configuration"
+    expect "the copy is root's, and what was given" cmp -s "$root$copy" "$root/root/own.der"
+    expect "nobody else may write to it" [ "$(stat -c '%u %a' "$root$copy")" = '0 644' ]
     expect "dkms made no key of its own" [ ! -e "$root/var/lib/dkms/mok.key" ]
     secret "$root" "$(sed -n 3p "$root/root/own.key")" "the key"
     later_kernel "$root" /root/own.der
     status=$(take_back "$root" undo-own)
     expect "undo takes dkms's configuration back" [ ! -e "$root$configuration" ]
+    expect "and the copy of the certificate" [ ! -e "$root$copy" ]
     expect "dpkg --audit is clean" [ -z "$(rig_enter "$root" dpkg --audit)" ]
     rm -rf --one-file-system "$root"
 }
@@ -141,12 +147,13 @@ own_key_on_a_token() {
 }
 
 started=$SECONDS
+trap rig_turn_over EXIT
 for suite in "${suites[@]}"; do
     begin=$SECONDS
-    prepare
-    own_key_of_dkms
-    own_key_in_a_file
-    own_key_on_a_token
+    for part in prepare own_key_of_dkms own_key_in_a_file own_key_on_a_token; do
+        rig_turn
+        "$part"
+    done
     echo "=== $suite: $((SECONDS - begin)) s"
 done
 echo "=== $cases cases, $failures failed, $((SECONDS - started)) s; logs are in $work"

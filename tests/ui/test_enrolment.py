@@ -440,3 +440,15 @@ async def test_what_stands_out_at_the_reboot_is_not_counted_as_done(
         text = squeezed(app)
         assert "1 of 2 steps are done; the reboot is next." in text
         assert "2 Reboot the reboot is next" in text
+
+
+@pytest.mark.process
+async def test_a_run_that_waited_is_overtaken_when_the_firmware_is_asked_again(state: Path) -> None:
+    waiting_run(state, rebooted=True)
+    again = engine.apply(Plan(target={}, steps=enrolling_plan().steps[:1]), label="test")
+    assert [run.state for run in engine.list_runs()] == ["reboot", "running"]
+    for event in again.events(60):
+        if event["event"] == "prompt":
+            again.answer("boiler12")
+    assert [run.state for run in engine.list_runs()] == ["overtaken", "done"]
+    assert first_run() is None

@@ -10,7 +10,12 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from gpu_bringup.ui.log_tail import PIECE, LogTail
-from gpu_bringup.ui.widgets.tail_view import KEPT_LINES, TailView
+from gpu_bringup.ui.widgets.tail_view import (
+    BASIC_FRAME_SECONDS,
+    FRAME_SECONDS,
+    KEPT_LINES,
+    TailView,
+)
 
 
 class Pane(App[None]):
@@ -155,3 +160,41 @@ async def test_a_resize_does_not_end_the_following() -> None:
         await drawn(pilot)
         assert view.following
         assert shown(view)[-1] == "the last one"
+
+
+class Counted(TailView):
+    """Counts its drawings."""
+
+    drawings = 0
+
+    def _flush(self) -> None:
+        self.drawings += 1
+        super()._flush()
+
+
+class CountedPane(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Counted()
+
+
+async def test_what_comes_together_is_drawn_once_and_silence_costs_nothing() -> None:
+    app = CountedPane()
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = app.query_one(Counted)
+        await drawn(pilot)
+        before = view.drawings
+        for number in range(1000):
+            view.add_lines([f"line {number}"])
+        assert view.drawings == before, "nothing is drawn where lines are taken"
+        await drawn(pilot)
+        assert view.drawings == before + 1 and shown(view)[-1] == "line 999"
+        assert not view._awake, "no clock runs while nothing comes"
+
+
+async def test_a_poor_terminal_gets_fewer_frames() -> None:
+    app = CountedPane()
+    async with app.run_test(size=(80, 24)):
+        view = app.query_one(Counted)
+        assert view.frame_seconds == FRAME_SECONDS >= 1 / 10
+        app.add_class("-basic")
+        assert view.frame_seconds == BASIC_FRAME_SECONDS > FRAME_SECONDS

@@ -198,24 +198,56 @@ async def test_an_answer_typed_just_before_a_take_over_is_not_sent() -> None:
         await until(pilot, lambda: app.wizard.run_state == "cancelled")
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "closed"])
+def in_a_terminal(*argv: str) -> pexpect.spawn[bytes]:
+    """A program in a session and terminal of its own."""
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
+    return pexpect.spawn(
+        argv[0], list(argv[1:]), dimensions=(24, 80), timeout=60,
+        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": paths, "NO_COLOR": "1"},
+    )  # fmt: skip
+
+
+def hang_up(child: pexpect.spawn[bytes]) -> None:
+    """Close the terminal's other side, as a line that breaks does; nothing is sent to the program."""
+    child.ptyproc.fileobj.close()
+    child.ptyproc.closed = child.closed = True
+
+
+async def ended(child: pexpect.spawn[bytes]) -> int:
+    """Wait for a program's end; returns its wait status."""
+    until_gone = time.monotonic() + 60
+    while True:
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        if pid:
+            return status
+        if time.monotonic() > until_gone:
+            os.kill(child.pid, signal.SIGKILL)
+            raise AssertionError("the wizard still ran")
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "hangup", "hangup that is ignored"])
 async def test_a_wizard_that_dies_leaves_run_and_seat(state: Path, end: str) -> None:
     chosen = plan(step("begin", shell("echo begun")), step("ask", asks("Go on?")))
     file = state / "wanted.json"
     file.write_text(json.dumps(chosen.to_json()), "utf-8")
-    argv = [str(HERE / "wizard_process.py"), str(file)]
-    paths = os.pathsep.join(entry for entry in sys.path if entry)
-    child = pexpect.spawn(
-        sys.executable, argv, dimensions=(24, 80), timeout=60,
-        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": paths, "NO_COLOR": "1"},
-    )  # fmt: skip
+    argv = (sys.executable, str(HERE / "wizard_process.py"), str(file))
+    if end == "hangup that is ignored":
+        # As below nohup, or where the session's leader is another program: nobody sends SIGHUP.
+        argv = ("/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *argv)
+    child = in_a_terminal(*argv)
     child.expect("Go on")
     (run,) = list_runs()
     assert run.state == "running" and Seat(run.folder).other() is not None
     if end == "SIGKILL":
         child.kill(signal.SIGKILL)
-    child.close(force=end == "SIGKILL")
-    child.wait() if child.isalive() else None
+    else:
+        hang_up(child)
+    status = await ended(child)
+    if end == "hangup that is ignored":
+        assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
+    else:
+        assert os.WIFSIGNALED(status)
     app = local()
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)

@@ -10,6 +10,7 @@ from gpu_bringup import engine
 from gpu_bringup.hosts.local import LocalHost
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.plan import Plan
+from gpu_bringup.ui import farewell
 from gpu_bringup.ui.pages.run import RunPage
 from gpu_bringup.ui.screens.wizard import WizardScreen
 from gpu_bringup.ui.state import Wizard
@@ -40,4 +41,6 @@ if __name__ == "__main__":
     assert RunPage.STEP == "run"
     chosen = Plan.from_json(json.loads(Path(sys.argv[1]).read_text("utf-8")))
     host = Wizard(LocalHost(), engine.load_catalogue(), Answers())
-    raise SystemExit(Starter(host, chosen).run())
+    status = Starter(host, chosen).run()
+    farewell.say(host)
+    raise SystemExit(status)

@@ -279,7 +279,7 @@ def test_a_dkms_that_takes_no_own_key_is_told_of_none(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--look",), ("--look", "a"), ("--look", "a", "b", "c"), ("a", "b"), ("a",) * 5]
+    "words", [(), ("--look",), ("--look", "a"), ("--look", "a", "b", "c"), ("a", "b"), ("a",) * 6]
 )
 def test_bad_usage(bench: Bench, words: tuple[str, ...]) -> None:
     status, output = bench.run(*words)

@@ -16,10 +16,11 @@ from gpu_bringup import engine
 from gpu_bringup.facts.containers import docker_cgroup_driver
 from gpu_bringup.hosts.recorded import RecordedHost
 from gpu_bringup.ladder import compiler
+from gpu_bringup.ladder.decide import decider
 from gpu_bringup.ladder.ladder import climb
 from gpu_bringup.model.answers import Answers
 from gpu_bringup.model.enums import HeadersState
-from gpu_bringup.model.facts import Headers
+from gpu_bringup.model.facts import DkmsBuild, Headers
 from gpu_bringup.model.ladder import State
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.recover import door
@@ -140,9 +141,7 @@ def test_a_mismatch_gets_a_reload_or_a_reason(catalogue, tmp_path):
     raw["nvml"], raw["cuda"] = {"error": "Driver/library version mismatch"}, {"cuInit": 803}
     host, found = look(raw, catalogue, tmp_path)
     recovery = door.recovery(host, found)
-    assert [title for title, _ in recovery.not_here] == [
-        "Back to service: reload without a reboot"
-    ]
+    assert [title for title, _ in recovery.not_here] == ["Back to service: reload without a reboot"]
     assert "provided from outside" in recovery.reasons("reload")[0]
 
 
@@ -154,6 +153,7 @@ def test_next_boot_says_how_the_record_was_made(catalogue, tmp_path):
     for folder, names in list(old["listings"].items()):
         if folder.startswith(f"/lib/modules/{OLD}"):
             old["listings"][folder.replace(OLD, NEW)] = names
+    old["absent"] = [path for path in old["absent"] if f"/lib/modules/{NEW}/up" not in path]
     path.write_text(json.dumps(old), encoding="utf-8")
     host = RecordedHost.from_file(path)
     told = engine.next_boot(host, engine.observe(host), catalogue)
@@ -179,6 +179,32 @@ def test_a_tree_that_somebody_built_is_not_asked_of_packages():
     )
     result = climb(make.context(facts)).rung("headers")
     assert [item.cause for item in result.causes] == ["stale-kernel-build-tree"]
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "named"),
+    [
+        (0, "conftest123.c:9:3: error: incompatible pointer type", "compiler-too-new-for-driver"),
+        (1, "", "dkms-build-api-break"),
+        (2, "grep: /var/lib/dkms/make.log: No such file or directory", ""),
+    ],
+)
+def test_the_build_log_tells_an_old_probe_from_an_old_driver(status, output, named):
+    facts = make.healthy()
+    text = "gcc-14 (Debian 14.2.0-19) 14.2.0"
+    kernels = tuple(replace(kernel, compiler_text=text) for kernel in facts.kernels.installed)
+    error = "error: too few arguments to function 'follow_pfn'"
+    log = "/var/lib/dkms/make.log"
+    build = DkmsBuild("nvidia-current", make.VERSION, make.KERNEL, "failed", True, log, error)
+    facts = replace(
+        facts,
+        kernels=replace(facts.kernels, installed=kernels),
+        modules=replace(facts.modules, files=(), loaded_version=None, loaded=(), dkms=(build,)),
+    )
+    ctx = make.context(facts)
+    asked = decider(ctx, climb(ctx))
+    assert asked is not None and asked.argv[0] == "grep" and asked.argv[-1] == log
+    assert asked.judge(status, output)[0] == named
 
 
 @pytest.mark.parametrize(

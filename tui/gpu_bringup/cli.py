@@ -115,14 +115,15 @@ def _train(train: argparse.ArgumentParser) -> None:
         "--auto", action="store_true", help="let the wizard's own plan solve it (0: solved)"
     )
     what.add_argument("--report", action="store_true", help="the report for the trainer")
-    what.add_argument(
-        "--break", dest="fault", metavar="'FAULT [KEY=VALUE ...]'",
-        help="for the instructor: break the running exercise LESSON further, from a second terminal",
-    )  # fmt: skip
     what.add_argument("--faults", action="store_true", help="what --break and lessons can break")
     what.add_argument(
         "--from-record", metavar="FILE|RUN", help="make a lesson of a host record or of a run"
     )
+    train.add_argument(
+        "--break", dest="fault", metavar="'FAULT [KEY=VALUE ...]'",
+        help="for the instructor: break the running exercise LESSON further, from a second terminal; "
+        "with --from-record: break the record's server",
+    )  # fmt: skip
     train.add_argument("--again", action="store_true", help="start the exercise again")
     train.add_argument("--operator", metavar="NAME", help="who practises (default: this user)")
     train.add_argument(

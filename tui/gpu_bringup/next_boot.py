@@ -356,7 +356,11 @@ def _read_more(ctx: Context) -> str:
         return f"This record was made without root: {again}"
     if ctx.facts.recorded:
         return f"A record holds only what was asked and could be read when it was made: {again}"
-    return "" if root is True else "As root, more of this can be read: sudo gpu-bringup check --next-boot"
+    return (
+        ""
+        if root is True
+        else "As root, more of this can be read: sudo gpu-bringup check --next-boot"
+    )
 
 
 def _later(rows: tuple[KernelRow, ...], chosen: tuple[KernelRow, ...]) -> str:

@@ -71,7 +71,11 @@ def _unique(steps: Iterable[Step]) -> tuple[Step, ...]:
 def _environment_title(parts: list[Step]) -> str:
     first, second = (part.title.removeprefix("Install ") for part in parts[:2])
     whole = second == compiler.BOTH
-    return f"Install kernel headers, {second.removeprefix('the ')}" if whole else f"Install {first}, and {second}"
+    return (
+        f"Install kernel headers, {second.removeprefix('the ')}"
+        if whole
+        else f"Install {first}, and {second}"
+    )
 
 
 def _merge_installs(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:

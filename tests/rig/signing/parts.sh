@@ -5,6 +5,7 @@
 
 tool=/opt/gpu-bringup/scripts/gpu-bringup
 configuration=/etc/dkms/framework.conf.d/gpu-bringup-signing.conf
+copy=/var/lib/dkms/gpu-bringup-own.der
 token_pin=739126480155
 
 expect() { # expect TEXT COMMAND...

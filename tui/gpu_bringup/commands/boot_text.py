@@ -152,6 +152,19 @@ def _changed_words(item: Component) -> str:
     return f"{change.when}  {change.package} {change.action} {versions}, by {change.by}"
 
 
+def _differing(found: Ledger) -> str:
+    """Which components are of which version; where there are just two, as two groups."""
+    others = found.differing
+    versions = {item.version for item in others}
+    ours = [item.title for item in found.components if _agrees(item, found) is True]
+    if len(versions) == 1 and ours:
+        other = others[0].version
+        names = listed(dict.fromkeys(item.title for item in others))
+        return f"Two versions: {found.reference} ({listed(dict.fromkeys(ours))}) and {other} ({names})."
+    names = ", ".join(f"{item.title} {item.version}" for item in others)
+    return f"These differ from {found.reference}: {names}."
+
+
 def _show_unknown(found: Ledger) -> None:
     """What keeps the ledger from saying that all agree, and the command that would tell each."""
     names = listed(f"{item.title} {item.kernel}".strip() for item in found.unknown)
@@ -192,8 +205,7 @@ def print_ledger(found: Ledger) -> None:
     if found.culprit:
         show(paint(wrap(found.culprit), "red", "bold"))
     elif differing:
-        names = ", ".join(f"{item.title} {item.version}" for item in differing)
-        show(paint(wrap(f"These differ from {found.reference}: {names}."), "red", "bold"))
+        show(paint(wrap(_differing(found)), "red", "bold"))
         show("What changed them stands in no history that could be read.")
     elif found.verdict == "agrees":
         show(paint(wrap(f"All versions that must agree do: {found.reference}."), "green", "bold"))

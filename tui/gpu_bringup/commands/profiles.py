@@ -12,6 +12,7 @@ from gpu_bringup.catalogue.kinds import KINDS
 from gpu_bringup.catalogue.loader import Survey, examine, survey
 from gpu_bringup.catalogue.lookup import find_gpu, suggest_gpus
 from gpu_bringup.commands import failure_text
+from gpu_bringup.commands.lesson_check import check_lessons, holds_lessons
 from gpu_bringup.commands.output import paint, print_json, say, show, wrap
 from gpu_bringup.commands.profile_text import plain, short, show_entry, show_guide
 from gpu_bringup.commands.rules_text import show_rules
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     entry = wanted[0] if wanted else None
     if arguments.action == "validate":
-        return _validate(examine(Path(name)) if name else survey(extra), name, as_json)
+        # A file of lessons has a reader of its own, like those of failures and consoles.
+        alone = name is not None and holds_lessons(Path(name))
+        found = examine(Path(name)) if name and not alone else survey(extra)
+        return _validate(found, name, as_json)
     if arguments.action == "show" and name in failure_text.WORDS:
         each_of: list[str | None] = [*wanted] or [None]
         return max(failure_text.show_failures(each, extra, as_json) for each in each_of)
@@ -131,6 +135,9 @@ def _validate(found: Survey, name: str | None, as_json: bool) -> int:
         counts["consoles"] = len(_consoles(name))
     except InputError as error:
         problems.append(error)
+    lessons, wrong = check_lessons(found.catalogue, Path(name) if name else None)
+    counts["lessons"] = lessons
+    problems += wrong
     as_of = found.catalogue.as_of
     if as_json:
         print_json(

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.from_record:
         from gpu_bringup.commands.train_text import lesson_from
 
-        return lesson_from(arguments.from_record, arguments.output, found)
+        extra = getattr(arguments, "profiles", None)
+        return lesson_from(arguments.from_record, arguments.fault or "", arguments.output, extra)
     if arguments.list or not arguments.lesson:
         return _list(found, progress.load(operator), as_json)
     lesson = found.lesson(arguments.lesson)
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fault:
         from gpu_bringup.commands.train_text import break_exercise
 
-        return break_exercise(lesson, operator, arguments.fault)
+        return break_exercise(found, lesson, operator, arguments)
     from gpu_bringup.commands.train_shell import practise
 
     return practise(found, lesson, operator, arguments)

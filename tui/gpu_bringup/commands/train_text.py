@@ -42,22 +42,22 @@ def show_faults(as_json: bool) -> int:
 
 
 def break_exercise(
-    found: Library, lesson: Lesson, operator: str, fault: str, arguments: argparse.Namespace
+    found: Library, lesson: Lesson, operator: str, arguments: argparse.Namespace
 ) -> int:
     """Break the running exercise of an operator further."""
     catalogue = engine.load_catalogue(getattr(arguments, "profiles", None))
     exercise = Exercise.resume(found, lesson, catalogue, operator)
-    title = exercise.damage(fault)
+    title = exercise.damage(arguments.fault)
     show(wrap(f"TRAINING: broken in {operator}'s exercise of {lesson.id}: {title}"))
     return ExitCode.OK
 
 
-def lesson_from(source: str, output: Path | None, found: Library, extra: Path | None) -> int:
+def lesson_from(source: str, fault: str, output: Path | None, extra: Path | None) -> int:
     """Write a lesson that puts an operator before what a record or a run shows."""
     from gpu_bringup.training import from_record
 
     usable_output(output)
-    made = from_record.lesson_text(source, engine.load_catalogue(extra))
+    made = from_record.lesson_text(source, engine.load_catalogue(extra), fault)
     if output is None or str(output) == "-":
         show(made.text.rstrip("\n"))
     else:

@@ -9,6 +9,7 @@ from gpu_bringup.facts.ask import line, names, output, text
 from gpu_bringup.model.enums import SecureBoot
 from gpu_bringup.model.facts import (
     Certificate,
+    KeyAccess,
     LogFacts,
     SecureBootFacts,
     SigningKey,
@@ -207,6 +208,24 @@ def _key(
         certificate,
         _listed(certificate, enrolled),
         _listed(certificate, pending),
+        _access(host, key_path, key),
+    )
+
+
+def _access(host: Host, path: str, key: Fact[bool]) -> Fact[KeyAccess | None]:
+    if key is not True or path.startswith("pkcs11:"):
+        return key if isinstance(key, Unknown) else None
+    told = host.digest("access", path)
+    if not isinstance(told, dict):
+        return told
+    words = [told.get(name) for name in ("folder", "mode", "owner")]
+    if not all(isinstance(word, str) for word in words) or not re.fullmatch(
+        r"[0-7]{3,4} \d+:\d+", f"{words[1]} {words[2]}"
+    ):
+        return Unknown(f"who may read {path} was not told")
+    folder, mode, owner = map(str, words)
+    return KeyAccess(
+        told.get("readable") is True, told.get("writable") is True, folder, mode, owner
     )
 
 

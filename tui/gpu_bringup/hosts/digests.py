@@ -10,7 +10,7 @@ from typing import Any
 from gpu_bringup.hosts import files
 from gpu_bringup.model.unknown import Fact, Unknown
 
-KINDS = ("initramfs", "dnf-history", "log", "modified", "keys")
+KINDS = ("initramfs", "dnf-history", "log", "modified", "keys", "access")
 _LOG_LIMIT = 16_000_000
 """Bytes of a packed log, and of its text, that are read."""
 
@@ -38,6 +38,10 @@ def _read(kind: str, path: str, programs: str) -> Any:
     if kind == "modified":
         status = Path(path).stat()
         return {"time": status.st_mtime, "inode": status.st_ino}
+    if kind == "access":
+        from gpu_bringup.hosts.access import access
+
+        return access(path)
     if kind == "keys":
         from gpu_bringup.hosts.openpgp import KeyringError, read_keys
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 BY_HAND = {
+    "signing-key-folder-open": "Others may write to a folder on the way to the signing key, and so could put "
+    "another key in its place: close it (chmod go-w FOLDER, chown root FOLDER), or move the key below a "
+    "folder of root alone. Which other programs use the folder only you know.",
     "gpu-bound-to-vfio": "A GPU is reserved for passthrough to a virtual machine. Only you know whether "
     "it shall stay so; if not, take its ids out of vfio-pci.ids (kernel command line, modprobe.d) and "
     "reboot.",

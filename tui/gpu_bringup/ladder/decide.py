@@ -15,6 +15,7 @@ from gpu_bringup.ladder.words import ev
 from gpu_bringup.model.bars import unset_bars
 from gpu_bringup.model.enums import HeadersState
 from gpu_bringup.model.ladder import LadderReport, RungResult
+from gpu_bringup.model.unknown import Unknown
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context
@@ -162,7 +163,52 @@ def _headers(ctx: Context, root: RungResult) -> Decider | None:
     return Decider(root.id, argv, pair, why, judge)
 
 
-_ALL = (_initramfs, _bar, _not_loaded, _enrolled, _headers)
+_PROBE_FAILED = (
+    r"conftest\d*\.c:\d+:\d+: error:|cannot use keyword .false. as enumeration constant"
+    r"|.bool. cannot be defined via .typedef."
+)
+_STRICT_GCC = 14
+"""From this gcc on, what used to be warnings in the driver's probes are errors."""
+
+
+def _judge_probe(status: int, output: str) -> tuple[str, str]:
+    probe = _line(_PROBE_FAILED, output)
+    if probe:
+        return "compiler-too-new-for-driver", probe
+    none = "no probe of the driver failed to compile"
+    return ("dkms-build-api-break", none) if status == 1 else ("", "")
+
+
+def _build_log(ctx: Context, root: RungResult) -> Decider | None:
+    """Is the driver's source too old for the kernel, or are its probes too old for the compiler?
+
+    Sources: NVIDIA/open-gpu-kernel-modules issue 597, NixOS/nixpkgs issue 370208.
+    """
+    if root.id != "module" or not root.causes or root.causes[0].cause != "dkms-build-api-break":
+        return None
+    builds = ctx.facts.modules.dkms
+    for build in () if isinstance(builds, Unknown) else builds:
+        kernel = ctx.facts.kernel(build.kernel) if build.kernel else None
+        if build.state != "failed" or not build.log_path or kernel is None:
+            continue
+        text = kernel.compiler_text if isinstance(kernel.compiler_text, str) else ""
+        version = re.search(r"\b(\d+)\.\d+(?:\.\d+)?\b", text)
+        if "gcc" not in text or version is None or int(version[1]) < _STRICT_GCC:
+            continue
+        pair = ("dkms-build-api-break", "compiler-too-new-for-driver")
+        argv = ("grep", "-m", "3", "-E", _GREP, build.log_path)
+
+        why = f"{build.kernel} was built by gcc {version[1]}, at which older drivers' probes fail"
+        return Decider(root.id, argv, pair, why, _judge_probe)
+    return None
+
+
+_GREP = (
+    "conftest[0-9]*\\.c:[0-9]+:[0-9]+: error:|cannot use keyword .false. as enumeration constant"
+    "|.bool. cannot be defined via .typedef."
+)
+"""The same for grep -E, which has no \\d."""
+_ALL = (_initramfs, _bar, _not_loaded, _enrolled, _headers, _build_log)
 
 
 def decider(ctx: Context, report: LadderReport) -> Decider | None:

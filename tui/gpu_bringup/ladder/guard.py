@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.key_access import close_steps, with_keys
 from gpu_bringup.ladder.module import to_come
 from gpu_bringup.ladder.packages import held_in_the_way
 from gpu_bringup.ladder.steps import change_step, install_step, wanting
@@ -138,6 +139,10 @@ def _hold_causes(ctx: Context) -> tuple[list[Cause], list[str], list[Evidence]]:
 
 
 def check(ctx: Context) -> RungResult:
+    return with_keys(ctx, _upgrades(ctx))
+
+
+def _upgrades(ctx: Context) -> RungResult:
     if ctx.outside_driver:
         return outside_skip(ctx, say)
     unseen = isinstance(ctx.facts.packages.installed, Unknown)
@@ -173,7 +178,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     family = ctx.family
     if family is None or ctx.outside_driver:
         return ()
-    steps: list[Step | None] = []
+    steps: list[Step | None] = [*close_steps(ctx)]
     lacking = wanting(ctx, _metas_lacking(ctx))
     if lacking:
         steps.append(

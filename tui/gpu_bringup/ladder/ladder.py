@@ -24,7 +24,7 @@ from gpu_bringup.ladder import (
     platform,
     signature,
 )
-from gpu_bringup.ladder.same_kernel import PER_KERNEL, apart
+from gpu_bringup.ladder.same_kernel import PER_KERNEL, apart, concerned
 from gpu_bringup.ladder.view import driver_traces
 from gpu_bringup.ladder.words import ev
 from gpu_bringup.model.ladder import LadderReport, RungResult, State
@@ -158,10 +158,14 @@ def climb(ctx: Context) -> LadderReport:
 
 def _now_first(ctx: Context, report: LadderReport) -> LadderReport:
     """What keeps the running kernel's driver out comes before what another kernel lacks."""
-    root, loaded = report.root_cause, report.rung("loaded")
-    if root is None or root.id not in PER_KERNEL or loaded.state is not State.BROKEN:
+    root, running = report.root_cause, ctx.facts.kernels.running
+    if root is None or root.id not in PER_KERNEL:
         return report
-    return replace(report, cause_rung="loaded") if apart(ctx, loaded, root) else report
+    for rung_id in ("signature", "loaded"):
+        now = report.rung(rung_id)
+        if now.state is State.BROKEN and running in concerned(ctx, now) and apart(ctx, now, root):
+            return replace(report, cause_rung=rung_id)
+    return report
 
 
 def _ask(ctx: Context) -> tuple[RungResult, ...]:

@@ -19,7 +19,6 @@ from gpu_bringup.ladder.library_repair import (
 )
 from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.served import served
-from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.view import (
     driver_set,
     later,
@@ -212,7 +211,11 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     version, _ = expected(ctx)
     disk = disk_module(ctx)
     # Where module on disk and libraries agree, only the loaded module is another: it is exchanged.
-    agree = disk is not None and isinstance(disk.version, str) and not _apart(ctx, disk.version, strange)
+    agree = (
+        disk is not None
+        and isinstance(disk.version, str)
+        and not _apart(ctx, disk.version, strange)
+    )
     if version and not agree and _apart(ctx, version, strange):
         steps.append(align_step(ctx, version))
     return tuple(step for step in steps if step is not None)

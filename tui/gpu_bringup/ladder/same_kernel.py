@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.headers import must_have
-from gpu_bringup.ladder.view import has_module
+from gpu_bringup.ladder.view import has_module, module_files
 from gpu_bringup.model.enums import HeadersState
 from gpu_bringup.model.unknown import Unknown
 
@@ -42,6 +42,9 @@ def concerned(ctx: Context, result: RungResult) -> frozenset[str]:
         return frozenset()
     if result.id == "module":
         return frozenset(release for release in ctx.releases if not has_module(ctx, release))
+    if result.id == "signature":
+        # Where there is no module, there is nothing to be signed.
+        return frozenset(release for release in ctx.releases if module_files(ctx, release))
     running = ctx.facts.kernels.running
     if result.id == "loaded" and isinstance(running, str) and running in ctx.releases:
         return frozenset({running}) if has_module(ctx, running) else frozenset()
@@ -50,7 +53,7 @@ def concerned(ctx: Context, result: RungResult) -> frozenset[str]:
 
 def apart(ctx: Context, result: RungResult, below: RungResult) -> bool:
     """Are both about kernels, and no kernel is in both?"""
-    if below.id not in PER_KERNEL or result.id not in (*PER_KERNEL, "loaded"):
+    if below.id not in PER_KERNEL or result.id not in (*PER_KERNEL, "signature", "loaded"):
         return False
     mine, theirs = concerned(ctx, result), concerned(ctx, below)
     return bool(mine) and bool(theirs) and not mine & theirs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.signing import (
+    OWN_CERTIFICATE,
     enforced,
     enrolment_missing,
     host_key,
@@ -412,7 +413,8 @@ def _enrol_step(ctx: Context) -> Step | None:
     scheme = ctx.family.signing(ctx.facts)
     enrol = scheme.enrol
     if ctx.target is not None and own_key_named(ctx):
-        enrol = replace(enrol, argv=(*enrol.argv[:-1], ctx.target.signing_certificate))
+        named = key.certificate_path if (key := host_key(ctx)) is not None else OWN_CERTIFICATE
+        enrol = replace(enrol, argv=(*enrol.argv[:-1], named))
     # Taking a request back takes back all that are waiting: never somebody else's.
     alone = ctx.facts.secure_boot.pending == ()
     return Step(

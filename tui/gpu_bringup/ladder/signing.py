@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DKMS_SIGNING = "/etc/dkms/framework.conf.d/gpu-bringup-signing.conf"
 """dkms 3.0 and later read it (dkms(8), framework.conf.d)."""
+OWN_CERTIFICATE = "/var/lib/dkms/gpu-bringup-own.der"
+"""The operator's certificate as it was checked: beside dkms's own mok.pub, in a folder that root alone
+writes to, that dkms itself needs, and that backups of the host's key take along."""
 OWN_KEY = f"{STAGE}/bin/own-key.sh"
 PUT_BACK = 'if [ -e "$1.before" ]; then mv -f -- "$1.before" "$1"; else rm -f -- "$1"; fi'
 """Takes back what own-key.sh wrote, which keeps an older file of ours beside it."""
@@ -51,9 +54,16 @@ def host_key(ctx: Context) -> SigningKey | None:
         return None
     if ctx.target is not None and own_key_named(ctx):
         # One that dkms isn't told of yet isn't known to the facts.
-        wanted = ctx.target.signing_key, ctx.target.signing_certificate
-        keys = ctx.facts.secure_boot.keys
-        return next((k for k in keys if (k.key_path, k.certificate_path) == wanted), None)
+        # Its certificate is the checked copy, or the named file where the operator told dkms himself.
+        places = OWN_CERTIFICATE, ctx.target.signing_certificate
+        return next(
+            (
+                key
+                for key in ctx.facts.secure_boot.keys
+                if key.key_path == ctx.target.signing_key and key.certificate_path in places
+            ),
+            None,
+        )
     kind = ctx.family.signing(ctx.facts).kind
     return next((key for key in ctx.facts.secure_boot.keys if key.kind == kind), None)
 
@@ -111,9 +121,19 @@ def _own_key_script() -> str:
 
 
 def _told_of(
-    ctx: Context, key_path: str, certificate_path: str, title: str, why: str, risk: str
+    ctx: Context,
+    key_path: str,
+    certificate_path: str,
+    title: str,
+    why: str,
+    risk: str,
+    *,
+    copy: str = "",
 ) -> Step | None:
-    """Try a pair on a scratch file, then let dkms's configuration name it."""
+    """Try a pair on a scratch file, then let dkms's configuration name it.
+
+    ``copy``: where the checked certificate is kept for dkms and mokutil; empty: it is the host's own.
+    """
     family = ctx.family
     if family is None:
         return None
@@ -131,11 +151,17 @@ def _told_of(
         why=why,
         commands=(
             *install,
-            Command(("sh", OWN_KEY, release, key_path, certificate_path, DKMS_SIGNING)),
+            Command(
+                ("sh", OWN_KEY, release, key_path, certificate_path, DKMS_SIGNING)
+                + ((copy,) if copy else ())
+            ),
             *tool,
         ),
         writes=(Write(OWN_KEY, _own_key_script(), 0o755), *scheme.writes),
-        undo=(*scheme.undo, Command(("sh", "-c", PUT_BACK, "sh", DKMS_SIGNING))),
+        undo=(
+            *scheme.undo,
+            *(Command(("sh", "-c", PUT_BACK, "sh", path)) for path in (DKMS_SIGNING, copy) if path),
+        ),
         estimate_seconds=30,
         packages=names,
         risk=risk,
@@ -154,13 +180,15 @@ def own_key_step(ctx: Context) -> Step | None:
         target.signing_certificate,
         "Sign with your own key",
         "The key is tried on a scratch file first; then dkms is told of it, so that the modules of "
-        "every later kernel are signed with it as well.",
+        "every later kernel are signed with it as well. dkms and the firmware are given a copy of the "
+        f"certificate as it was checked ({OWN_CERTIFICATE}); the key is never copied.",
         # dkms makes another pair in the place of one that is gone (3.0.10 and 3.2.2, prepare_mok).
         "The token and its PIN must be there whenever a kernel is upgraded, or that kernel's modules "
         "stay unsigned."
         if token
-        else "Both files must stay where they are: where one is missing at a kernel upgrade, dkms writes a "
-        "new pair in their place, which no firmware trusts. Keep a copy.",
+        else "The key must stay where it is: where it is missing at a kernel upgrade, dkms writes a "
+        "new pair in its place, which no firmware trusts. Keep a copy.",
+        copy=OWN_CERTIFICATE,
     )
 
 

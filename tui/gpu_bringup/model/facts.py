@@ -174,6 +174,20 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyAccess:
+    """What others than root (or akmods) may do with a private key's file."""
+
+    readable: bool
+    writable: bool
+    folder: str
+    """The first folder on the way that others may write to; empty: none."""
+    mode: str
+    """Octal digits, as chmod takes them."""
+    owner: str
+    """"UID:GID", as chown takes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """A key pair that modules of this host can be signed with."""
 
@@ -185,6 +199,8 @@ class SigningKey:
     certificate: Fact[Certificate | None] = _NOT_LOOKED
     enrolled: Fact[bool] = _NOT_LOOKED
     pending: Fact[bool] = _NOT_LOOKED
+    access: Fact[KeyAccess | None] = _NOT_LOOKED
+    """Of the private key's file; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,8 +428,7 @@ class ContainerFacts:
     driver_root_there: Fact[bool] = _NOT_LOOKED
     device_links: Fact[bool] = _NOT_LOOKED
     """Links of NVIDIA's device numbers are in /dev/char, where runc looks devices up by number."""
-    docker_cgroups: Fact[str] = _NOT_LOOKED
-    """Who makes Docker's control groups: "systemd" or "cgroupfs"."""
+    docker_cgroups: Fact[str] = _NOT_LOOKED  # Who makes Docker's: "systemd" or "cgroupfs".
 
 
 @dataclass(frozen=True, slots=True)

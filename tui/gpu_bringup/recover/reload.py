@@ -127,7 +127,7 @@ def loadable(ctx: Context) -> bool:
 
 def load_step(ctx: Context, in_use: InUse) -> Step:
     """Put the modules on disk into the running kernel, then start what serves the driver."""
-    units = [unit for unit in reversed(in_use.services or _usual(ctx))]
+    units = tuple(reversed(in_use.services or _usual(ctx)))
     names = ("nvidia", "nvidia_uvm")
     return Step(
         id="load-modules",

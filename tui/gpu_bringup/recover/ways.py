@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpu_bringup.ladder.loaded import disk_module
 from gpu_bringup.ladder.view import driver_traces, loaded_version
 from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.in_use import InUse
 from gpu_bringup.model.ladder import State
 from gpu_bringup.model.plan import MadeFor, Plan
 from gpu_bringup.model.unknown import Unknown
-from gpu_bringup.recover import drain, kernels, reload
 from gpu_bringup.next_boot import next_boot
+from gpu_bringup.recover import drain, kernels, reload
 from gpu_bringup.recover.way import (
     BOOT_DEFAULT,
     BOOT_ONCE,
@@ -132,7 +133,10 @@ def _stay_way(ctx: Context, running: str) -> tuple[Way | None, str]:
     if running in found.next or not others:
         return None, ""
     if failing:
-        return None, f"{running} would not come up with a driver either: {listed(failing[0].reasons)}"
+        return (
+            None,
+            f"{running} would not come up with a driver either: {listed(failing[0].reasons)}",
+        )
     steps, risk, why_not = kernels.boot_steps(ctx, running, once=False)
     if why_not:
         return None, why_not
@@ -247,12 +251,16 @@ def ways(ctx: Context, report: LadderReport, plan: Plan, in_use: InUse) -> Recov
     elif had_driver(ctx):
         why = _no_reload(now, in_use)
         # Only where versions differ is it worth a line: others get it when they ask for it.
-        if _mismatch(report) and why:
+        if _mismatch(report) and why and loaded_version(now.facts):
             not_here.append((_RELOAD, why[0]))
         refused.append((RELOAD, why))
     here = had_driver(ctx) and not ctx.outside_driver
     if here and reload.loadable(now):
         found.append(_load_way(now, in_use))
+    elif here and now.facts.modules.loaded_version is None and disk_module(now) is not None:
+        why = reload.reasons(now)
+        not_here.append(("Back to service: load the driver of the running kernel", why[0]))
+        refused.append((LOAD, why))
     running = ctx.facts.kernels.running
     fit = isinstance(running, str) and not kernels.why_not(now, running)
     if had_driver(ctx) and not ctx.outside_driver and _broken_running(now, report) and not fit:

@@ -45,7 +45,8 @@ class RunInfo:
     """ISO 8601, UTC."""
     state: str
     """"running", "done", "failed", "cancelled", "reboot"; "lost": its process is gone before the
-    end; "refused": it never began; "unreadable"."""
+    end; "refused": it never began; "unreadable"; in a list of runs also "overtaken": it waited or
+    was lost, and a later run took steps."""
     message: str
     steps: int
     steps_done: int

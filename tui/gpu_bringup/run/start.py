@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,14 @@ def list_runs(state: Path | None = None) -> list[RunInfo]:
     folders = [folder for root in _roots(state) for folder in _run_folders(root)]
     runs = [history.run_info(folder) for folder in folders]
     # Names tell the second; within one, what the journal says.
-    return sorted(runs, key=lambda run: (run.run_id[:15], run.started, run.run_id))
+    runs.sort(key=lambda run: (run.run_id[:15], run.started, run.run_id))
+    return [_beside(run, runs[at + 1 :]) for at, run in enumerate(runs)]
+
+
+def _beside(run: RunInfo, later: Sequence[RunInfo]) -> RunInfo:
+    """A run that waited doesn't any more where a later one took steps: that one is gone on with."""
+    waited = run.unfinished and run.state != "running"
+    return replace(run, state="overtaken") if waited and any(r.steps_done for r in later) else run
 
 
 def _run_folders(root: Path) -> list[Path]:

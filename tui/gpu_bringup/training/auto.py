@@ -84,14 +84,17 @@ def _take(exercise: Exercise, plan: Plan, found: Solution) -> str:
             # What ran has ended meanwhile, so that another way is open now.
             plan = exercise.situation().plan
     run = exercise.run(plan)
-    state = run.take(PASSWORD)
-    done = {event["step"] for event in run.poll() if event["event"] == "step-ended"}
+    state = run.take(lambda text, secret: PASSWORD if secret else "y")
+    done = {
+        event["step"]
+        for event in run.seen
+        if event["event"] == "step-ended" and event["state"] == "done"
+    }
     found.steps += [step for step in plan.steps if step.id in done]
     if state == "reboot":
         exercise.reboot(PASSWORD)
-        return ""
-    if state != "done":
-        return run.message or f"the run ended: {state}"
+    elif state != "done":
+        return str(run.seen[-1].get("message", state))
     return ""
 
 

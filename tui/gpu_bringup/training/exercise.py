@@ -18,6 +18,7 @@ from gpu_bringup.training import (
     consequences,
     guided,
     progress,
+    risks,
     rules,
     scoring,
     simulation,
@@ -305,6 +306,18 @@ class Exercise:
     def explain(self, line: str) -> tuple[Told, ...]:
         """What each command of a line would have done on a real server."""
         return told.explain(self.library, line)
+
+    def programs(self) -> tuple[str, ...]:
+        """The commands that the server has."""
+        return simulation.programs(self.machine)
+
+    def arguments(self, program: str) -> tuple[str, ...]:
+        """What may stand after a command, for completion: packages, modules, services, kernels."""
+        return simulation.arguments(self.machine, program)
+
+    def disaster(self, line: str) -> None:
+        """Write down that a line was typed that would have destroyed the system; it is not done."""
+        self._log.append("disaster", line=line, risks=list(risks.risks(line)))
 
     def answered(self, rung: GuidedRung, choice: int) -> bool:
         """Write a guided question's answer down; was it right?"""

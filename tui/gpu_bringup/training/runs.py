@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from gpu_bringup.hosts.base import Host
     from gpu_bringup.model.plan import Command, Plan
+    from gpu_bringup.run.journal import Event
 
 LABEL = "TRAINING"
+_EVERY = 0.002
 
 
 class PractiseRun(Follower):
@@ -59,6 +61,8 @@ class PractiseRun(Follower):
         self._journal = Journal(folder)
         self._ended_with = ended
         self.state = "running"
+        self.seen: list[Event] = []
+        """The events that ``take`` has read."""
         self._runner = Runner(
             host, plan, folder, self._journal, label=LABEL, mend=mend, backoff=(0.0,), grace=0.1
         )
@@ -69,10 +73,22 @@ class PractiseRun(Follower):
         self._thread.start()
         return self
 
-    def take(self) -> str:
-        """Take the steps here and now; returns the state at the end."""
-        self._work()
-        return self.state
+    def take(self, answers: Callable[[str, bool], str]) -> str:
+        """Take the steps and wait for the end; returns the state then.
+
+        Args:
+            answers: what to answer to a prompt: (its text, is it a secret?) -> answer.
+        """
+        self.start()
+        while True:
+            alive = self._thread.is_alive()
+            for event in self.poll():
+                self.seen.append(event)
+                if event["event"] == "prompt":
+                    self._runner.control({"answer": answers(str(event["text"]), event["secret"])})
+            if not alive:
+                return self.state
+            self._thread.join(_EVERY)
 
     def _work(self) -> None:
         try:

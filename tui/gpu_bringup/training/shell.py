@@ -234,7 +234,7 @@ class Console:
         return Answer(status)
 
     def _instead(self, name: str, known: set[str]) -> str:
-        near = difflib.get_close_matches(name, known, 3)
+        near = difflib.get_close_matches(name, known, 3, 0.7)
         if near:
             return f"This server has no '{name[:40]}'. Did you mean {' or '.join(near)}?"
         return f"This server has no '{name[:40]}'. help lists what there is."

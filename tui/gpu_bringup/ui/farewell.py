@@ -19,7 +19,7 @@ def words(state: str, run_id: str, *, undoing: bool = False) -> str:
     """How a run stands and how one comes back to it, in one line; pure."""
     told = {
         "running": tr("The run {run} goes on by itself. gpu-bringup shows it again."),
-        "reboot": tr("The run {run} waits for the reboot: sudo reboot, then gpu-bringup."),
+        "reboot": tr("The run {run} waits: sudo reboot, then gpu-bringup again."),
         "done": tr("The run {run} took the earlier one back.")
         if undoing
         else tr("The run {run} is done. gpu-bringup undo takes it back."),

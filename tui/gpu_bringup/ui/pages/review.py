@@ -93,8 +93,9 @@ class ReviewPage(Page):
                 self.notify(str(outcome.error), severity="warning", timeout=10)
             self._counted = plan, outcome.value
             self._show_head()
-            if self._asked:
-                self._asked = False
+            asked, self._asked = self._asked, False
+            # Whoever left this page meanwhile, or opened something, doesn't wait any more.
+            if asked and self.wizard.current == self.STEP and self.screen.is_current:
                 self.action_apply()
 
         background.start(self, lambda: engine.keeping(wizard.host, plan), counted, "keeping")

@@ -222,6 +222,7 @@ class RunPage(Page):
         news = watch.look()
         if news.lines:
             self.query_one(TailView).add_lines(news.lines)
+            self._show_place()
         if "command-started" in news.kinds:
             self._second.forget()
         if log != model.log or not _CHANGE_KEYS.isdisjoint(news.kinds):
@@ -270,10 +271,13 @@ class RunPage(Page):
             )
         notice = run_text.notice(model, watching=self.watching)
         self.query_one("#run-notice", Line).show(notice)
-        view = self.query_one(TailView)
-        place = run_text.place(view.total, following=view.following, log=model.log)
-        self.query_one("#run-state", Line).show(place)
+        self._show_place()
         self.query_one(RunSteps).show(model, now)
+
+    def _show_place(self) -> None:
+        view = self.query_one(TailView)
+        place = run_text.place(view.taken, following=view.following, log=self.model.log)
+        self.query_one("#run-state", Line).show(place)
 
     # --- who answers it
 

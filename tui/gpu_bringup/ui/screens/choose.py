@@ -17,6 +17,11 @@ from gpu_bringup.ui.screens.base import Dialog
 from gpu_bringup.ui.widgets.marked_list import MarkedList
 from gpu_bringup.ui.words import MUTED
 
+_AROUND = 7
+"""Rows of the dialog that are neither its text nor its answers: borders, question, key line, one
+label that goes on in a second row."""
+_LEAST_ABOUT = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -88,11 +93,13 @@ class ChooseScreen(Dialog["str | None"]):
 
     BINDINGS = [
         Binding("escape,q", "close", "Leave it", key_display="Esc"),
+        Binding("pagedown", "read(1)", "Read on", key_display="PgDn", priority=True),
+        Binding("pageup", "read(-1)", "Read back", show=False, priority=True),
     ]
 
     DEFAULT_CSS = """
     ChooseScreen .question { text-style: bold; }
-    ChooseScreen .about { margin-bottom: 1; height: auto; max-height: 12; }
+    ChooseScreen .about { margin-bottom: 1; height: auto; }
     """
 
     def __init__(
@@ -107,16 +114,31 @@ class ChooseScreen(Dialog["str | None"]):
     def contents(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Static(self._question, classes="question", markup=False)
-            with VerticalScroll(classes="about", can_focus=False):
-                yield Static(self._about, markup=False)
-            # Every answer must be seen: on few rows what is said about each goes first.
+            # Every answer must be seen: on few rows what is said about each goes first, and what is
+            # said above them scrolls.
+            width, height = self.app.size
             rows = sum(2 if way.about else 1 for way in self._ways)
-            brief = self.app.size.height < 30 and rows > 7
-            width = self.app.size.width
+            brief = height < 30 and rows > 7
+            with VerticalScroll(classes="about", can_focus=False) as about:
+                about.styles.max_height = max(
+                    _LEAST_ABOUT, height - _AROUND - (len(self._ways) if brief else rows)
+                )
+                yield Static(self._about, markup=False)
             yield Ways(self._ways, width=width, chosen=self._chosen, brief=brief)
 
     def on_mount(self) -> None:
         self.query_one(Ways).focus()
+        self.call_after_refresh(self.refresh_bindings)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # Only where there is more to read than is seen.
+        return action != "read" or any(box.max_scroll_y for box in self.query(".about"))
+
+    def action_read(self, pages: int) -> None:
+        """Scroll what is said above the answers."""
+        about = self.query_one(".about", VerticalScroll)
+        step = max(1, about.size.height - 1)
+        about.scroll_relative(y=pages * step, animate=False, immediate=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id)

@@ -77,7 +77,7 @@ class TailView(ScrollView, can_focus=True):
         self._drawn = 0.0
         self._hold = False
         self.total = 0
-        """Lines taken since the last ``clear``."""
+        """Lines drawn or dropped since the last ``clear``."""
         self.following = True
         self._size_laid_out = Size(0, 0)
         self._style = Style.null()
@@ -132,6 +132,11 @@ class TailView(ScrollView, can_focus=True):
         self.total = 0
         self._dirty = True
         self._wake()
+
+    @property
+    def taken(self) -> int:
+        """Lines that came since the last ``clear``, drawn or not."""
+        return self.total + len(self._pending)
 
     @property
     def dropped(self) -> int:

@@ -6,15 +6,20 @@ ended and the maintenance window is open, and no step more where only hands help
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from gpu_bringup.explain.repair import steps as repair_steps
+from gpu_bringup.failures.loader import load as load_failures
 from gpu_bringup.model.lesson import HANDED_OVER
+from gpu_bringup.model.plan import Plan
+from gpu_bringup.recover.door import recovery
+from gpu_bringup.recover.way import RELOAD
 from gpu_bringup.training import rules
 from gpu_bringup.training.simulation import PASSWORD
 
 if TYPE_CHECKING:
-    from gpu_bringup.model.plan import Plan, Step
+    from gpu_bringup.model.plan import Command, Step
     from gpu_bringup.training.exercise import Exercise
     from gpu_bringup.training.rules import Judgement
     from gpu_bringup.training.scoring import Score
@@ -58,11 +63,16 @@ class Solution:
 def solve(exercise: Exercise) -> Solution:
     """Solve an exercise with the engine's own plans."""
     found = Solution(exercise.lesson.id)
+    by_hand = False
     for _ in range(ROUNDS):
-        situation = exercise.situation()
-        if situation.plan.empty:
+        if exercise.situation().plan.empty:
+            if by_hand or exercise.lesson.solved.ends == HANDED_OVER:
+                break
+            by_hand = True
+        plan = _best_plan(exercise)
+        if plan.empty:
             break
-        found.why_not = _take(exercise, situation.plan, found)
+        found.why_not = _take(exercise, plan, found)
         if found.why_not:
             break
     if exercise.lesson.solved.ends == HANDED_OVER and exercise.situation().plan.blocked:
@@ -76,13 +86,46 @@ def solve(exercise: Exercise) -> Solution:
     return found
 
 
-def _take(exercise: Exercise, plan: Plan, found: Solution) -> str:
-    """Take a plan's steps; returns why it could not go on, empty where it could."""
+def _best_plan(exercise: Exercise) -> Plan:
+    """What a careful operator takes: the plan; a reload where no reboot is left; the repair by hand."""
+    plan = exercise.situation().plan
+    if plan.empty:
+        return _by_hand(exercise)
     if any(step.stops_workloads or step.reboot for step in plan.steps):
         _wait_for_quiet(exercise)
-        if exercise.situation().plan != plan:
-            # What ran has ended meanwhile, so that another way is open now.
-            plan = exercise.situation().plan
+        # What ran has ended meanwhile, so that another way may be open now.
+        plan = exercise.situation().plan
+    most = exercise.lesson.solved.most_reboots
+    if plan.needs_reboot and most is not None and exercise.tally.reboots >= most:
+        way = recovery(exercise.host, exercise.situation()).way(RELOAD)
+        if way is not None:
+            return way.plan
+    return plan
+
+
+def _by_hand(exercise: Exercise) -> Plan:
+    """The root cause's own repair, where the plan leaves it to a person (``plan.blocked`` names it)."""
+    situation = exercise.situation()
+    root = situation.report.root_cause
+    family = situation.context.family
+    failure = load_failures().get(root.causes[0].cause) if root and root.causes else None
+    if failure is None or family is None:
+        return Plan({}, ())
+    known = set(exercise.programs())
+    values = {"kernel": exercise.machine.running_kernel}
+    steps = (
+        replace(step, commands=tuple(c for c in step.commands if _can_be_typed(c, known)))
+        for step in repair_steps(failure, values, family.id)
+    )
+    return Plan({}, tuple(step for step in steps if step.commands))
+
+
+def _can_be_typed(command: Command, known: set[str]) -> bool:
+    return command.argv[0] in known and command.argv[0] not in ("sh", "bash")
+
+
+def _take(exercise: Exercise, plan: Plan, found: Solution) -> str:
+    """Take a plan's steps; returns why it could not go on, empty where it could."""
     run = exercise.run(plan)
     state = run.take(lambda text, secret: PASSWORD if secret else "y")
     done = {

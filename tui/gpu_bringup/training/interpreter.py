@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gpu_bringup.errors import HostError, InputError
+from gpu_bringup.errors import HostError
 from gpu_bringup.hosts.base import Exited, Lines, Partial, Prompt
 from gpu_bringup.model.plan import Command
 from gpu_bringup.model.unknown import Unknown

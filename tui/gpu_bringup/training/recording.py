@@ -80,7 +80,7 @@ class PractiseHost(SimulatedHost):
         from gpu_bringup.training.simulation import drive
 
         def answer(prompt: Prompt) -> str:
-            return password if prompt.secret else " " if password else ""
+            return password if prompt.secret else "y" if password else ""
 
         return drive(self.open(Command(("reboot",))), answer)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from gpu_bringup.catalogue.entries import guess
 from gpu_bringup.errors import HostError, InputError
 from gpu_bringup.hosts.base import Exited, Lines, Prompt
-from gpu_bringup.hosts.simulated import builders
+from gpu_bringup.hosts.simulated import builders, faults_lessons
 from gpu_bringup.hosts.simulated.faults import FAULTS, breaks
 from gpu_bringup.hosts.simulated.host import SimulatedHost
 from gpu_bringup.hosts.simulated.programs.words import TABLE
-from gpu_bringup.hosts.simulated.work import NAMES as NVIDIA
+from gpu_bringup.hosts.simulated.dkms_tree import NAMES as NVIDIA
 from gpu_bringup.model.plan import Command
 from gpu_bringup.training import named
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "training1"
 """The one-time password for MokManager where nobody types one."""
-_MOST_PROMPTS = 20
+_FURTHER = faults_lessons.CDI_UNIT
+"""The module enters its faults into the table when it is imported."""
 
 
 def host_of(machine: Machine) -> Host:

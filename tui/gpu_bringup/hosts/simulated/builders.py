@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from gpu_bringup.errors import InputError
-from gpu_bringup.hosts.simulated import maintainer, work
+from gpu_bringup.hosts.simulated import booting, dkms_tree, maintainer, render
 from gpu_bringup.hosts.simulated.archives import make
 from gpu_bringup.hosts.simulated.machine import Gpu, Key, Machine
 from gpu_bringup.hosts.simulated.packages import Archive, Offer
 from gpu_bringup.hosts.simulated.programs import services
 from gpu_bringup.hosts.simulated.sources import reached
+from gpu_bringup.hosts.simulated.work import Ask
 from gpu_bringup.resources import data_folder
 
 GIB = 2**30
@@ -79,7 +80,7 @@ def _built(name: str, chosen: tuple[tuple[str, str], ...]) -> Machine:
     machine.firmware.secure_boot = secure in _ON
     if driver != "none":
         _install(machine, data, driver, flavour)
-    work.start(machine)
+    booting.start(machine)
     machine.events = ()
     return machine
 
@@ -107,7 +108,10 @@ def _fresh(data: dict[str, Any], board: str, count: int) -> Machine:
         ("/etc/os-release", data["os_release"]),
         ("/etc/debian_version", data["debian_version"]),
         data["sources_file"],
-        ("/etc/default/grub", 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\n'),
+        (
+            "/etc/default/grub",
+            'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
+        ),
         ("/usr/lib/modprobe.d/aliases.conf", "alias net-pf-1 unix\n"),
         ("/etc/initramfs-tools/modules", ""),
     ):
@@ -141,7 +145,9 @@ def _offer(archives: tuple[Archive, ...], name: str, version: str = "") -> Offer
         for offer in archive.offers:
             if offer.name == name and (not version or offer.version == version):
                 return offer
-    raise InputError(f"no archive of the simulated server has the package {name} {version}".rstrip())
+    raise InputError(
+        f"no archive of the simulated server has the package {name} {version}".rstrip()
+    )
 
 
 def _put(machine: Machine, offer: Offer) -> None:
@@ -152,6 +158,8 @@ def _put(machine: Machine, offer: Offer) -> None:
 
 def _install(machine: Machine, data: dict[str, Any], driver: str, flavour: str) -> None:
     """Bring the driver, by the commands that the plan of this program runs."""
+    path, text = data["sources_file"]
+    machine.write(path, text.replace("Components: main", "Components: main contrib non-free"))
     nvidia = next(item for item in data["archives"] if item["id"] == data["driver_archive"])
     keyring = "/etc/apt/keyrings/gpu-bringup-nvidia-cuda-debian13.gpg"
     machine.write(keyring, nvidia["key"] + "\n")
@@ -162,6 +170,10 @@ def _install(machine: Machine, data: dict[str, Any], driver: str, flavour: str) 
     machine.write(
         "/etc/modprobe.d/gpu-bringup-nouveau.conf", "blacklist nouveau\nblacklist nova_core\n"
     )
+    path, text = data["sources_file"]
+    machine.write(
+        path, text.replace("Components: main non-free", "Components: main contrib non-free")
+    )
     open_modules = flavour == "open"
     kernel = "nvidia-kernel-open-dkms" if open_modules else "nvidia-kernel-dkms"
     machine.running_kernel = data["first_kernel"]
@@ -169,9 +181,12 @@ def _install(machine: Machine, data: dict[str, Any], driver: str, flavour: str) 
     meta = data["kernel_meta"][1]
     version = _version_of(machine.archives, data["first_kernel"])
     do(machine, "apt-get update")
-    do(machine, f"apt-get install -y {headers} {meta}={version} gcc-14 make libc6-dev dkms openssl kmod")
+    do(
+        machine,
+        f"apt-get install -y {headers} {meta}={version} gcc-14 make libc6-dev dkms openssl kmod",
+    )
     key = Key.made("DKMS module signing key", machine.name)
-    machine.write(work.MOK, work.keys_text((key,)))
+    machine.write(dkms_tree.MOK, render.keys_text((key,)))
     machine.write("/var/lib/dkms/mok.key", "PRIVATE KEY\n", 0o600)
     if machine.firmware.secure_boot:
         machine.firmware.enrolled = (key,)
@@ -198,7 +213,7 @@ def do(machine: Machine, command: str) -> list[str]:
         while True:
             if isinstance(said, str):
                 lines.append(said)
-            said = running.send("")
+            said = running.send("") if isinstance(said, Ask) else next(running)
     except StopIteration as stopped:
         if stopped.value:
             told = "\n".join(lines[-6:])

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gpu_bringup.errors import InputError
-from gpu_bringup.hosts.simulated import maintainer, sources, work
+from gpu_bringup.hosts.simulated import (
+    boot_files,
+    booting,
+    dkms_tree,
+    kernel_modules,
+    maintainer,
+    sources,
+)
 from gpu_bringup.hosts.simulated.builders import do
 from gpu_bringup.hosts.simulated.machine import Image, Job, Key, Machine
 from gpu_bringup.hosts.simulated.packages import HALF_CONFIGURED, UNPACKED, Installed
@@ -120,19 +127,19 @@ def kernel_upgraded(machine: Machine, headers: str = "missing", booted: str = "y
         put(machine, f"linux-headers-{release}", version)
     put(machine, f"linux-image-{release}", version)
     if booted == "yes":
-        work.start(machine)
+        booting.start(machine)
 
 
 @fault("headers-removed")
 def headers_removed(machine: Machine) -> None:
     """Somebody's autoremove took the headers and the module's build for the running kernel."""
     release = machine.running_kernel
-    for module, version in work.dkms_versions(machine):
-        for _ in work.dkms_remove(machine, module, version, release):
+    for module, version in dkms_tree.dkms_versions(machine):
+        for _ in dkms_tree.dkms_remove(machine, module, version, release):
             pass
     forget(machine, "linux-headers-amd64")
     forget(machine, f"linux-headers-{release}")
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("headers-deleted")
@@ -140,10 +147,10 @@ def headers_deleted(machine: Machine) -> None:
     """The headers' files were deleted by hand; dpkg believes that they are there."""
     release = machine.running_kernel
     machine.tree.remove(f"/usr/src/linux-headers-{release}")
-    for module, version in work.dkms_versions(machine):
-        for _ in work.dkms_remove(machine, module, version, release):
+    for module, version in dkms_tree.dkms_versions(machine):
+        for _ in dkms_tree.dkms_remove(machine, module, version, release):
             pass
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("compiler-missing")
@@ -154,10 +161,10 @@ def compiler_missing(machine: Machine) -> None:
         if item is not None:
             for path, _ in item.offer.files:
                 machine.tree.remove(path)
-    for module, version in work.dkms_versions(machine):
-        for _ in work.dkms_remove(machine, module, version, machine.running_kernel):
+    for module, version in dkms_tree.dkms_versions(machine):
+        for _ in dkms_tree.dkms_remove(machine, module, version, machine.running_kernel):
             pass
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("driver-too-old")
@@ -177,24 +184,26 @@ def driver_too_old(machine: Machine) -> None:
     )
     put(machine, f"linux-headers-{release}", version)
     put(machine, f"linux-image-{release}", version)
-    work.start(machine)
+    booting.start(machine)
 
 
 def downgrade(machine: Machine, version: str) -> None:
     """Put the whole driver at another version, as one set."""
     for name, item in list(machine.packages.installed.items()):
-        if item.offer.version.split("-")[0] == driver_version(machine) and name != driver_package(machine):
+        if item.offer.version.split("-")[0] == driver_version(machine) and name != driver_package(
+            machine
+        ):
             put(machine, name, f"{version}-1")
     name = driver_package(machine)
     forget_old = machine.packages.installed[name].offer.version.split("-")[0]
-    for _ in work.dkms_remove(machine, "nvidia", forget_old):
+    for _ in dkms_tree.dkms_remove(machine, "nvidia", forget_old):
         pass
     machine.tree.remove(f"/usr/src/nvidia-{forget_old}")
     put(machine, name, f"{version}-1")
     for release in machine.kernels():
-        for _ in work.update_initramfs(machine, release):
+        for _ in boot_files.update_initramfs(machine, release):
             pass
-    work.start(machine)
+    booting.start(machine)
 
 
 # --- module and libraries --------------------------------------------------------------------------
@@ -233,11 +242,11 @@ def library_mismatch(machine: Machine) -> None:
 def module_older(machine: Machine) -> None:
     """The modules on the disk were left at an older version than the libraries."""
     old, name = older_driver(machine), driver_package(machine)
-    for _ in work.dkms_remove(machine, "nvidia", driver_version(machine)):
+    for _ in dkms_tree.dkms_remove(machine, "nvidia", driver_version(machine)):
         pass
     machine.tree.remove(f"/usr/src/nvidia-{driver_version(machine)}")
     put(machine, name, f"{old}-1")
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("source-removed")
@@ -248,7 +257,7 @@ def source_removed(machine: Machine) -> None:
     for path in (f"/usr/lib/modules/{release}/updates/dkms", f"/var/lib/dkms/nvidia/{version}/{release}",
                  f"/var/lib/dkms/nvidia/kernel-{release}-x86_64"):  # fmt: skip
         machine.tree.remove(path)
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("wrong-flavour")
@@ -259,7 +268,7 @@ def wrong_flavour(machine: Machine) -> None:
         raise InputError("the proprietary modules are installed here already")
     forget(machine, name)
     put(machine, "nvidia-kernel-dkms", f"{version}-1")
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("runfile-over-packages")
@@ -290,9 +299,9 @@ def nvidia_blacklisted(machine: Machine) -> None:
     """A file that somebody left keeps the driver from being loaded."""
     machine.write("/etc/modprobe.d/old-test.conf", "blacklist nvidia\ninstall nvidia /bin/false\n")
     for release in machine.kernels():
-        for _ in work.update_initramfs(machine, release):
+        for _ in boot_files.update_initramfs(machine, release):
             pass
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("nouveau-in-initramfs")
@@ -302,16 +311,16 @@ def nouveau_in_initramfs(machine: Machine) -> None:
     for path in list(machine.tree.names("/etc/modprobe.d") or ()):
         machine.tree.remove(f"/etc/modprobe.d/{path}")
     for release in machine.kernels():
-        for _ in work.update_initramfs(machine, release):
+        for _ in boot_files.update_initramfs(machine, release):
             pass
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("initramfs-old-module")
 def initramfs_old_module(machine: Machine) -> None:
     """An initramfs of an older driver: at boot it loads the module from before."""
     release, old = machine.running_kernel, older_driver(machine)
-    found = work.module_file(machine, "nvidia")
+    found = kernel_modules.module_file(machine, "nvidia")
     if found is None or found[1].module is None:
         raise InputError("this fault needs a server with a module")
     machine.write("/etc/initramfs-tools/modules", "nvidia\n")
@@ -339,10 +348,12 @@ def dpkg_interrupted(machine: Machine) -> None:
             there = machine.packages.installed[other]
             machine.packages.installed[other] = replace(there, state=UNPACKED)
     release = machine.running_kernel
-    for _ in work.dkms_remove(machine, "nvidia", driver_version(machine), release):
+    for _ in dkms_tree.dkms_remove(machine, "nvidia", driver_version(machine), release):
         pass
-    machine.write("/var/lib/dpkg/updates/0001", f"Package: {name}\nStatus: install ok half-configured\n")
-    work.start(machine)
+    machine.write(
+        "/var/lib/dpkg/updates/0001", f"Package: {name}\nStatus: install ok half-configured\n"
+    )
+    booting.start(machine)
 
 
 @fault("series-mixed")
@@ -405,7 +416,7 @@ def key_not_enrolled(machine: Machine) -> None:
     """Secure Boot is on, and the key that signed the modules was never enrolled."""
     machine.firmware.secure_boot = True
     machine.firmware.enrolled = ()
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("mok-missed")
@@ -415,7 +426,7 @@ def mok_missed(machine: Machine) -> None:
     machine.firmware.enrolled = ()
     machine.firmware.pending = ()
     machine.write("/var/lib/gpu-bringup/enrolment-asked", machine.boot_id() + "\n")
-    work.start(machine)
+    booting.start(machine)
 
 
 @fault("module-unsigned")
@@ -433,7 +444,7 @@ def module_wrong_key(machine: Machine) -> None:
 
 def _sign(machine: Machine, signer: str, key: str) -> None:
     machine.firmware.secure_boot = True
-    own = work.signing_key(machine)
+    own = dkms_tree.signing_key(machine)
     if own is not None and own not in machine.firmware.enrolled:
         machine.firmware.enrolled = (*machine.firmware.enrolled, own)
     for top in ("/usr/lib/modules", "/var/lib/dkms"):
@@ -441,7 +452,7 @@ def _sign(machine: Machine, signer: str, key: str) -> None:
             if isinstance(node, File) and node.module and node.module.name.startswith("nvidia"):
                 changed = replace(node.module, signer=signer, key=key)
                 machine.tree.write(path, replace(node, module=changed))
-    work.start(machine)
+    booting.start(machine)
 
 
 # --- hardware, services, jobs -------------------------------------------------------------------------
@@ -454,7 +465,9 @@ def xid_79(machine: Machine, gpu: str = "0") -> None:
     lost = machine.gpus[index]
     machine.gpus = tuple(replace(g, fallen_off=True) if g is lost else g for g in machine.gpus)
     short = lost.bus_id.rsplit(".", 1)[0]
-    machine.say(f"NVRM: Xid (PCI:{short}): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.")
+    machine.say(
+        f"NVRM: Xid (PCI:{short}): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
+    )
     machine.say(f"NVRM: GPU {lost.bus_id}: GPU has fallen off the bus.")
     machine.say(
         f"NVRM: Xid (PCI:{short}): 154, GPU recovery action changed from 0x0 (None) to "
@@ -483,7 +496,9 @@ def persistenced_off(machine: Machine) -> None:
 def loud_log(machine: Machine) -> None:
     """Lines in the log that are loud, and harmless."""
     machine.say("nvidia: loading out-of-tree module taints kernel.")
-    machine.say("nvidia: module verification failed: signature and/or required key missing - tainting kernel")
+    machine.say(
+        "nvidia: module verification failed: signature and/or required key missing - tainting kernel"
+    )
     machine.say("ACPI Error: AE_NOT_FOUND, While resolving a named reference package element")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import HostError
 from gpu_bringup.hosts.base import CommandResult, Exited, Lines, Prompt, SessionEvent
-from gpu_bringup.hosts.simulated import probes, work
-from gpu_bringup.hosts.simulated.programs import apt, dpkg, kernel, looking, services
+from gpu_bringup.hosts.simulated import dkms_tree, probes, work
+from gpu_bringup.hosts.simulated.programs import apt, dpkg, kernel, looking, services, vendor
 from gpu_bringup.hosts.simulated.render import MARK, render
 from gpu_bringup.hosts.simulated.tree import File, Link
 from gpu_bringup.model.facts import Certificate, Space
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.plan import Command
 
-PROGRAMS = (apt, dpkg, kernel, looking, services)
+PROGRAMS = (apt, dpkg, kernel, looking, services, vendor)
 """Imported so that each enters its commands into the table."""
 
 
@@ -78,7 +78,7 @@ class SimulatedHost:
             return Unknown(f"{path} holds no certificate")
         return tuple(
             Certificate(key.sha1, f"CN={key.common_name}", key.key_id, key.key_id)
-            for key in work.keys_in(found.text)
+            for key in dkms_tree.keys_in(found.text)
         )
 
     def space(self, path: str) -> Space:
@@ -95,14 +95,13 @@ class SimulatedHost:
         self._tree()
         lines: list[str] = []
         running = services.run(self.machine, tuple(argv))
-        answer = ""
         try:
             said = next(running)
             while True:
-                answer = ""
                 if isinstance(said, str):
                     lines.append(said)
-                said = running.send(answer)
+                # Nobody is there to answer: an empty line goes to whoever asks.
+                said = running.send("") if isinstance(said, work.Ask) else next(running)
         except StopIteration as stopped:
             output = "".join(f"{line}\n" for line in lines)
             if stopped.value == 127:
@@ -145,7 +144,9 @@ class SimulatedHost:
         if image is None:
             return None
         return {
-            "modules": [{"path": name, "version": version or None} for name, version in image.modules],
+            "modules": [
+                {"path": name, "version": version or None} for name, version in image.modules
+            ],
             "configuration": [
                 {"path": f"/{name}", "text": text} for name, text in image.configuration
             ],
@@ -180,12 +181,12 @@ class SimulatedSession:
         self._interrupted = False
 
     def __iter__(self) -> Iterator[SessionEvent]:
-        answer = ""
+        answer: str | None
         machine = self._host.machine
         try:
             said = next(self._running)
             while True:
-                answer = ""
+                answer = None
                 if self._interrupted:
                     yield Exited(130)
                     return
@@ -198,7 +199,7 @@ class SimulatedSession:
                 else:
                     yield Prompt(said.text, said.secret)
                     answer = self._answer()
-                said = self._running.send(answer)
+                said = next(self._running) if answer is None else self._running.send(answer)
         except StopIteration as stopped:
             machine.changed()
             yield Exited(int(stopped.value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import work
+from gpu_bringup.hosts.simulated import boot_files, dkms_tree, work
 from gpu_bringup.hosts.simulated.packages import (
     CONFIG_FILES,
     HALF_CONFIGURED,
@@ -57,9 +57,17 @@ def _kernel_files(machine: Machine, release: str) -> None:
 
     base = f"/usr/lib/modules/{release}"
     for name, folder in (("nouveau", "drivers/gpu/drm/nouveau"), ("vfio-pci", "drivers/vfio/pci")):
-        info = Module(name.replace("-", "_"), "", "GPL", work.vermagic(release), "kernel")
-        machine.tree.write(f"{base}/kernel/{folder}/{name}.ko.xz", File("", 0o644, 900_000, 0.0, info))
-    for name in ("modules.builtin", "modules.dep", "modules.order", "modules.alias", "modules.symbols"):
+        info = Module(name.replace("-", "_"), "", "GPL", dkms_tree.vermagic(release), "kernel")
+        machine.tree.write(
+            f"{base}/kernel/{folder}/{name}.ko.xz", File("", 0o644, 900_000, 0.0, info)
+        )
+    for name in (
+        "modules.builtin",
+        "modules.dep",
+        "modules.order",
+        "modules.alias",
+        "modules.symbols",
+    ):
         machine.tree.write(f"{base}/{name}", "kernel/fs/ext4/ext4.ko\n")
 
 
@@ -82,7 +90,7 @@ def _postinst(machine: Machine, offer: Offer) -> work.Work:
         if machine.packages.has("dkms") and offer.argument in machine.kernels():
             yield "/etc/kernel/header_postinst.d/dkms:"
             # A build that fails here doesn't fail the package: dkms's hook ends with status 0.
-            yield from work.dkms_autoinstall(machine, offer.argument)
+            yield from dkms_tree.dkms_autoinstall(machine, offer.argument)
         return True
     if offer.kind == "dkms-module":
         return (yield from _dkms_module(machine, offer))
@@ -95,34 +103,34 @@ def _kernel(machine: Machine, release: str) -> work.Work:
     if machine.packages.has("dkms"):
         yield "/etc/kernel/postinst.d/dkms:"
         yield f"dkms: running auto installation service for kernel {release}."
-        if work.has_headers(machine, release):
-            yield from work.dkms_autoinstall(machine, release)
-        elif work.dkms_versions(machine):
+        if dkms_tree.has_headers(machine, release):
+            yield from dkms_tree.dkms_autoinstall(machine, release)
+        elif dkms_tree.dkms_versions(machine):
             yield f"dkms: autoinstall for kernel {release} was skipped since the kernel headers for this kernel do not seem to be installed."
     yield "/etc/kernel/postinst.d/initramfs-tools:"
-    good = yield from work.update_initramfs(machine, release)
+    good = yield from boot_files.update_initramfs(machine, release)
     if not good:
         yield "run-parts: /etc/kernel/postinst.d/initramfs-tools exited with return code 1"
         return False
     yield "/etc/kernel/postinst.d/zz-update-grub:"
-    yield from work.update_grub(machine)
+    yield from boot_files.update_grub(machine)
     return True
 
 
 def _dkms_module(machine: Machine, offer: Offer) -> work.Work:
     module, flavour = offer.argument.split()
     version = offer.version.split("-")[0].split(":")[-1]
-    if (module, version) in work.dkms_versions(machine):
+    if (module, version) in dkms_tree.dkms_versions(machine):
         yield f"Removing old {module}/{version} DKMS files..."
-        yield from work.dkms_remove(machine, module, version)
+        yield from dkms_tree.dkms_remove(machine, module, version)
     yield f"Loading new {module}/{version} DKMS files..."
     machine.write(
         f"/usr/src/{module}-{version}/dkms.conf",
         f'PACKAGE_NAME="{module}"\nPACKAGE_VERSION="{version}"\nAUTOINSTALL="yes"\n'
         f"# FLAVOUR={flavour}\n",
     )
-    work.dkms_add(machine, module, version)
-    kernels = [release for release in machine.kernels() if work.has_headers(machine, release)]
+    dkms_tree.dkms_add(machine, module, version)
+    kernels = [release for release in machine.kernels() if dkms_tree.has_headers(machine, release)]
     if not kernels:
         yield f"It is likely that {machine.running_kernel} belongs to a chroot's host"
         yield "Building initial module for no kernel: no headers are installed"
@@ -130,7 +138,7 @@ def _dkms_module(machine: Machine, offer: Offer) -> work.Work:
     yield f"Building for {' and '.join(kernels)}"
     for release in kernels:
         yield f"\nBuilding initial module {module}/{version} for {release}"
-        if not (yield from work.dkms_build(machine, module, version, release)):
+        if not (yield from dkms_tree.dkms_build(machine, module, version, release)):
             return False
     return True
 
@@ -138,9 +146,13 @@ def _dkms_module(machine: Machine, offer: Offer) -> work.Work:
 def _service(machine: Machine, unit: str) -> None:
     from gpu_bringup.hosts.simulated.machine import Unit
 
-    comm = {"nvidia-fabricmanager.service": "nv-fabricmanager"}.get(unit, unit.removesuffix(".service"))
+    comm = {"nvidia-fabricmanager.service": "nv-fabricmanager"}.get(
+        unit, unit.removesuffix(".service")
+    )
     driver = unit.startswith("nvidia-") and "container" not in unit
-    machine.tree.write(f"/usr/lib/systemd/system/{unit}", "[Unit]\n[Install]\nWantedBy=multi-user.target\n")
+    machine.tree.write(
+        f"/usr/lib/systemd/system/{unit}", "[Unit]\n[Install]\nWantedBy=multi-user.target\n"
+    )
     known = machine.units.get(unit)
     if known is None:
         machine.units[unit] = Unit(unit, comm, enabled=False, running=False, needs_driver=driver)
@@ -158,7 +170,7 @@ def remove(machine: Machine, name: str, *, purge: bool) -> work.Work:
         if offer.kind == "dkms-module":
             module, _ = offer.argument.split()
             version = offer.version.split("-")[0].split(":")[-1]
-            yield from work.dkms_remove(machine, module, version)
+            yield from dkms_tree.dkms_remove(machine, module, version)
             machine.tree.remove(f"/usr/src/{module}-{version}")
         for path, _ in offer.files:
             if purge or not path.startswith("/etc/"):
@@ -182,11 +194,11 @@ def remove(machine: Machine, name: str, *, purge: bool) -> work.Work:
 
 
 def _kernel_gone(machine: Machine, release: str) -> work.Work:
-    for module, version in work.dkms_versions(machine):
-        if work.dkms_built(machine, module, version, release):
-            yield from work.dkms_remove(machine, module, version, release)
+    for module, version in dkms_tree.dkms_versions(machine):
+        if dkms_tree.dkms_built(machine, module, version, release):
+            yield from dkms_tree.dkms_remove(machine, module, version, release)
     machine.tree.remove(f"/usr/lib/modules/{release}")
     machine.tree.remove(f"/boot/initrd.img-{release}")
     machine.images.pop(release, None)
-    yield from work.update_grub(machine)
+    yield from boot_files.update_grub(machine)
     return True

@@ -181,9 +181,7 @@ class Database:
     def unfinished(self) -> tuple[Installed, ...]:
         """Packages that wait for ``dpkg --configure -a``."""
         return tuple(
-            item
-            for item in self.installed.values()
-            if item.state not in (INSTALLED, CONFIG_FILES)
+            item for item in self.installed.values() if item.state not in (INSTALLED, CONFIG_FILES)
         )
 
 
@@ -193,7 +191,11 @@ def status_text(installed: Mapping[str, Installed], architecture: str) -> str:
     for name in sorted(installed):
         item = installed[name]
         want = "hold" if item.held else "deinstall" if item.state == CONFIG_FILES else "install"
-        rows = [f"Package: {name}", f"Status: {want} ok {item.state}", f"Architecture: {architecture}"]
+        rows = [
+            f"Package: {name}",
+            f"Status: {want} ok {item.state}",
+            f"Architecture: {architecture}",
+        ]
         if item.offer.source:
             rows.append(f"Source: {item.offer.source}")
         rows.append(f"Version: {item.offer.version}")

@@ -33,9 +33,7 @@ def cuda_of(driver: str) -> int:
 
 def visible(machine: Machine) -> tuple[Gpu, ...]:
     """GPUs that the loaded driver drives."""
-    return tuple(
-        gpu for gpu in machine.gpus if gpu.pci_class != "068000" and not gpu.fallen_off
-    )
+    return tuple(gpu for gpu in machine.gpus if gpu.pci_class != "068000" and not gpu.fallen_off)
 
 
 def nvml(machine: Machine) -> dict[str, Any] | None:

@@ -124,7 +124,9 @@ def _modules(machine: Machine) -> None:
         users = [other for other, item in machine.loaded.items() if name in item.users]
         count = len(users) + (_open_files(machine) if name in ("nvidia", "nvidia_uvm") else 0)
         names = "".join(f"{user}," for user in users) or "-"
-        rows.append(f"{name} {_SIZES.get(name, 65_536)} {count} {names} Live 0xffffffffc0400000 (OE)")
+        rows.append(
+            f"{name} {_SIZES.get(name, 65_536)} {count} {names} Live 0xffffffffc0400000 (OE)"
+        )
         tree.write(f"/sys/module/{name}/initstate", "live\n")
         if loaded.module.version:
             tree.write(f"/sys/module/{name}/version", f"{loaded.module.version}\n")
@@ -209,7 +211,18 @@ def keys_text(keys: tuple[object, ...]) -> str:
 
 def _dev(machine: Machine) -> None:
     tree = machine.tree
-    for name in ("console", "null", "zero", "random", "urandom", "tty", "kmsg", "sda", "sda1", "sda2"):
+    for name in (
+        "console",
+        "null",
+        "zero",
+        "random",
+        "urandom",
+        "tty",
+        "kmsg",
+        "sda",
+        "sda1",
+        "sda2",
+    ):
         tree.write(f"/dev/{name}", File(size=0))
     tree.folder("/dev/pts")
     numbers = ["  1 mem", "  5 /dev/tty", " 10 misc"]
@@ -223,7 +236,9 @@ def _dev(machine: Machine) -> None:
         numbers.append("238 nvidia-uvm")
         for name in ("nvidia-uvm", "nvidia-uvm-tools"):
             tree.write(f"/dev/{name}", File(size=0, mode=0o666))
-    tree.write("/proc/devices", "Character devices:\n" + "\n".join(numbers) + "\n\nBlock devices:\n")
+    tree.write(
+        "/proc/devices", "Character devices:\n" + "\n".join(numbers) + "\n\nBlock devices:\n"
+    )
 
 
 def _services(machine: Machine) -> None:

@@ -86,7 +86,7 @@ def trusted(machine: Machine, archive: Archive, keyring: str) -> bool:
 def pins(machine: Machine) -> tuple[Pin, ...]:
     """Every stanza of the preferences, in the order of the files."""
     found: tuple[Pin, ...] = ()
-    for path, node in machine.tree.walk("/etc/apt/preferences.d"):
+    for _path, node in machine.tree.walk("/etc/apt/preferences.d"):
         if isinstance(node, File):
             found += parse_pins(node.text)
     return found + parse_pins(machine.text("/etc/apt/preferences"))

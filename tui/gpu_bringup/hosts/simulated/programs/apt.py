@@ -86,7 +86,10 @@ def apt_get(machine: Machine, argv: tuple[str, ...]) -> Program:
 
 
 def _silent(options: dict[str, str]) -> bool:
-    return any(option.startswith("-") and not option.startswith("--") and "y" in option for option in options)
+    return any(
+        option.startswith("-") and not option.startswith("--") and "y" in option
+        for option in options
+    )
 
 
 def _update(machine: Machine) -> Program:
@@ -137,11 +140,13 @@ def _plan(machine: Machine, action: str, words: Sequence[str], options: dict[str
             for name in _matching(machine, word):
                 _take_away(machine, wanted, name)
         return wanted
+    fix = options.keys() & {"-f", "--fix-broken"}
     for word in words:
         if word.endswith("-") and word[:-1] in machine.packages.installed:
             _take_away(machine, wanted, word[:-1])
             continue
         _ask_for(machine, wanted, word, again=action == "reinstall" or "--reinstall" in options)
+    _mend(machine, wanted, fix=bool(fix))
     downgraded = [
         name
         for name, offer in wanted.install.items()
@@ -149,7 +154,7 @@ def _plan(machine: Machine, action: str, words: Sequence[str], options: dict[str
         and machine.packages.installed[name].state != CONFIG_FILES
         and compare_debian(offer.version, machine.packages.installed[name].offer.version) < 0
     ]
-    if downgraded and "--allow-downgrades" not in options:
+    if downgraded and not fix and "--allow-downgrades" not in options:
         raise AptError(
             "The following packages will be DOWNGRADED:\n  " + " ".join(downgraded) + "\n"
             "E: Packages were downgraded and -y was used without --allow-downgrades."
@@ -161,12 +166,51 @@ def _plan(machine: Machine, action: str, words: Sequence[str], options: dict[str
         and machine.packages.installed[name].held
         and name not in wanted.reinstall
     ]
-    if held and "--allow-change-held-packages" not in options:
+    if held and not fix and "--allow-change-held-packages" not in options:
         raise AptError(
             "The following held packages will be changed:\n  " + " ".join(held) + "\n"
             "E: Held packages were changed and -y was used without --allow-change-held-packages."
         )
     return wanted
+
+
+def _unmet(machine: Machine, wanted: Wanted) -> list[tuple[Offer, str]]:
+    """(package, dependency) of what would be installed and still lacks something."""
+    found = []
+    for name, item in machine.packages.installed.items():
+        if name in wanted.remove or item.state == CONFIG_FILES:
+            continue
+        offer = wanted.install.get(name, item.offer)
+        for text in offer.depends:
+            if not any(
+                wanted.install[each].version == version or not version
+                if each in wanted.install
+                else machine.packages.has(each, version) and each not in wanted.remove
+                for each, version in dependency(text)
+            ):
+                found.append((offer, text))
+    return found
+
+
+def _mend(machine: Machine, wanted: Wanted, *, fix: bool) -> None:
+    """Meet what installed packages lack, as --fix-broken does; without it, refuse."""
+    for _ in range(20):
+        lacking = _unmet(machine, wanted)
+        if not lacking:
+            return
+        offer, text = lacking[0]
+        if not fix:
+            raise AptError(
+                "You might want to run 'apt --fix-broken install' to correct these.\n"
+                "The following packages have unmet dependencies:\n"
+                f" {offer.name} : Depends: {text} but it is not going to be installed\n"
+                "E: Unmet dependencies. Try 'apt --fix-broken install' with no packages (or specify a "
+                "solution)."
+            )
+        try:
+            _satisfy(machine, wanted, offer, text)
+        except AptError:
+            _take_away(machine, wanted, offer.name)
 
 
 def _matching(machine: Machine, word: str) -> list[str]:
@@ -203,7 +247,12 @@ def _ask_for(
     present = there is not None and there.state != CONFIG_FILES
     if pattern:
         found = [item for item in found if fnmatchcase(item.offer.version, pattern)]
-        if present and there is not None and fnmatchcase(there.offer.version, pattern) and not again:
+        if (
+            present
+            and there is not None
+            and fnmatchcase(there.offer.version, pattern)
+            and not again
+        ):
             return
         if not found:
             raise AptError(f"E: Version '{pattern}' for '{name}' was not found")
@@ -260,9 +309,7 @@ def _satisfy(machine: Machine, wanted: Wanted, offer: Offer, text: str) -> None:
             return
     for name, version in alternatives:
         try:
-            _ask_for(
-                machine, wanted, f"{name}={version}" if version else name, automatic=True
-            )
+            _ask_for(machine, wanted, f"{name}={version}" if version else name, automatic=True)
             return
         except AptError:
             continue
@@ -354,7 +401,9 @@ def _simulated(machine: Machine, wanted: Wanted) -> Program:
         yield f"{'Purg' if wanted.purge else 'Remv'} {name} [{version}]"
     for name, offer in wanted.install.items():
         there = machine.packages.installed.get(name)
-        old = f" [{there.offer.version}]" if there is not None and there.state != CONFIG_FILES else ""
+        old = (
+            f" [{there.offer.version}]" if there is not None and there.state != CONFIG_FILES else ""
+        )
         archive = wanted.archive[name]
         yield f"Inst {name}{old} ({offer.version} {archive.origin}:{archive.suite} [amd64])"
     for name, offer in wanted.install.items():
@@ -443,7 +492,9 @@ def _history(machine: Machine, wanted: Wanted) -> None:
     stamp = time.strftime("%Y-%m-%d  %H:%M:%S", time.gmtime(machine.clock))
     rows = [f"\nStart-Date: {stamp}", "Commandline: apt-get"]
     if wanted.install:
-        told = ", ".join(f"{name}:amd64 ({offer.version})" for name, offer in wanted.install.items())
+        told = ", ".join(
+            f"{name}:amd64 ({offer.version})" for name, offer in wanted.install.items()
+        )
         rows.append(f"Install: {told}")
     if wanted.remove:
         told = ", ".join(f"{name}:amd64 ({version})" for name, version in wanted.remove.items())
@@ -455,7 +506,7 @@ def _history(machine: Machine, wanted: Wanted) -> None:
 
 @program("apt-cache")
 def apt_cache(machine: Machine, argv: tuple[str, ...]) -> Program:
-    options, words = split(argv[1:], "-o", "-c")
+    _options, words = split(argv[1:], "-o", "-c")
     action = words[0] if words else ""
     if action == "policy":
         for name in words[1:]:
@@ -500,7 +551,11 @@ def _policy(machine: Machine, name: str) -> Program:
     yield f"  Candidate: {best}"
     yield "  Version table:"
     for item in found:
-        mark = "***" if present and there is not None and there.offer.version == item.offer.version else "   "
+        mark = (
+            "***"
+            if present and there is not None and there.offer.version == item.offer.version
+            else "   "
+        )
         yield f" {mark} {item.offer.version} {item.priority}"
         yield (
             f"        {item.priority} {item.archive.uri} {item.archive.suite}/"

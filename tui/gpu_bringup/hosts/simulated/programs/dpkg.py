@@ -125,7 +125,9 @@ def _status(machine: Machine, words: list[str]) -> Program:
     if item is None:
         yield f"dpkg-query: package '{words[0]}' is not installed and no information is available"
         return 1
-    yield from said(_filled("Package: ${Package}\\nStatus: ${Status}\\nVersion: ${Version}\\n", item))
+    yield from said(
+        _filled("Package: ${Package}\\nStatus: ${Status}\\nVersion: ${Version}\\n", item)
+    )
     return 0
 
 
@@ -145,7 +147,17 @@ def dpkg(machine: Machine, argv: tuple[str, ...]) -> Program:
         return 1 if unfinished else 0
     if "--configure" in options:
         return (yield from configure_all(machine))
-    if options.keys() & {"-l", "--list", "-s", "--status", "-S", "--search", "-L", "--listfiles", "-W"}:
+    if options.keys() & {
+        "-l",
+        "--list",
+        "-s",
+        "--status",
+        "-S",
+        "--search",
+        "-L",
+        "--listfiles",
+        "-W",
+    }:
         return (yield from dpkg_query(machine, ("dpkg-query", *argv[1:])))
     if options.keys() & {"-r", "--remove", "-P", "--purge"} and words:
         for name in words:
@@ -154,7 +166,9 @@ def dpkg(machine: Machine, argv: tuple[str, ...]) -> Program:
                 yield from maintainer.remove(machine, name, purge=purge)
         return 0
     if "--version" in options:
-        return (yield from said("Debian 'dpkg' package management program version 1.22.22 (amd64)."))
+        return (
+            yield from said("Debian 'dpkg' package management program version 1.22.22 (amd64).")
+        )
     yield "dpkg: error: need an action option"
     return 2
 
@@ -179,7 +193,7 @@ def configure_all(machine: Machine) -> Program:
 
 @program("apt-mark")
 def apt_mark(machine: Machine, argv: tuple[str, ...]) -> Program:
-    options, words = split(argv[1:])
+    _options, words = split(argv[1:])
     action = words[0] if words else ""
     if action == "showhold":
         return (yield from said([i.offer.name for i in chosen(machine, []) if i.held]))

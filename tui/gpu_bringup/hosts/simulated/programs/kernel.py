@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import work
+from gpu_bringup.hosts.simulated import boot_files, booting, dkms_tree, kernel_modules, work
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
 from gpu_bringup.hosts.simulated.tree import File, Module
 from gpu_bringup.hosts.simulated.work import Ask, Program
@@ -22,7 +22,11 @@ def uname(machine: Machine, argv: tuple[str, ...]) -> Program:
     if "-m" in words:
         return (yield from said(machine.architecture))
     if "-a" in words:
-        return (yield from said(f"Linux {machine.name} {release} #1 SMP PREEMPT_DYNAMIC {machine.architecture} GNU/Linux"))
+        return (
+            yield from said(
+                f"Linux {machine.name} {release} #1 SMP PREEMPT_DYNAMIC {machine.architecture} GNU/Linux"
+            )
+        )
     return (yield from said("Linux"))
 
 
@@ -41,11 +45,11 @@ def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
     if action == "status":
         return (yield from _status(machine))
     if action == "autoinstall":
-        if not work.has_headers(machine, kernel):
+        if not dkms_tree.has_headers(machine, kernel):
             yield f"\nError! Your kernel headers for kernel {kernel} cannot be found at /lib/modules/{kernel}/build or /lib/modules/{kernel}/source."
             yield f"Please install the linux-headers-{kernel} package or use the --kernelsourcedir option to tell DKMS where it's located."
-            return 21 if work.dkms_versions(machine) else 0
-        good = yield from work.dkms_autoinstall(machine, kernel)
+            return 21 if dkms_tree.dkms_versions(machine) else 0
+        good = yield from dkms_tree.dkms_autoinstall(machine, kernel)
         return 0 if good else 11
     if "--version" in options or action == "--version":
         return (yield from said("dkms-3.2.2"))
@@ -53,43 +57,45 @@ def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
     module, _, version = name.partition("/")
     module, version = options.get("-m", module), options.get("-v", version)
     if not version and module:
-        known = [v for m, v in work.dkms_versions(machine) if m == module]
+        known = [v for m, v in dkms_tree.dkms_versions(machine) if m == module]
         version = known[-1] if known else ""
     if not module or not version:
         yield "Error! Arguments <module> and <module-version> are not specified."
         return 1
-    if (module, version) not in work.dkms_versions(machine) and action != "add":
+    if (module, version) not in dkms_tree.dkms_versions(machine) and action != "add":
         yield f"Error! The module/version combo: {module}-{version} is not located in the DKMS tree."
         return 3
     if action in ("build", "install"):
         force = "--force" in options
-        if work.dkms_built(machine, module, version, kernel) and not force:
+        if dkms_tree.dkms_built(machine, module, version, kernel) and not force:
             yield f"Module {module}/{version} already installed on kernel {kernel} ({machine.architecture}), skip. You may override by specifying --force."
             return 0
         if force:
-            yield from work.dkms_remove(machine, module, version, kernel)
-        good = yield from work.dkms_build(machine, module, version, kernel)
+            yield from dkms_tree.dkms_remove(machine, module, version, kernel)
+        good = yield from dkms_tree.dkms_build(machine, module, version, kernel)
         return 0 if good else 10
     if action in ("unbuild", "uninstall", "remove"):
         everywhere = "--all" in options
-        yield from work.dkms_remove(machine, module, version, "" if everywhere else kernel)
+        yield from dkms_tree.dkms_remove(machine, module, version, "" if everywhere else kernel)
         return 0
     if action == "add":
         if not machine.tree.exists(f"/usr/src/{module}-{version}/dkms.conf"):
             yield f"Error! Could not find module source directory.\nDirectory: /usr/src/{module}-{version} does not exist."
             return 2
-        work.dkms_add(machine, module, version)
+        dkms_tree.dkms_add(machine, module, version)
         return 0
     yield f"Error! Unknown action specified: {action}"
     return 2
 
 
 def _status(machine: Machine) -> Program:
-    for module, version in work.dkms_versions(machine):
+    for module, version in dkms_tree.dkms_versions(machine):
         if not machine.tree.exists(f"/var/lib/dkms/{module}/{version}/source/dkms.conf"):
             yield f"{module}/{version}: broken"
             continue
-        kernels = [k for k in machine.kernels() if work.dkms_built(machine, module, version, k)]
+        kernels = [
+            k for k in machine.kernels() if dkms_tree.dkms_built(machine, module, version, k)
+        ]
         for kernel in kernels:
             yield f"{module}/{version}, {kernel}, {machine.architecture}: installed"
         if not kernels:
@@ -111,7 +117,7 @@ def modprobe(machine: Machine, argv: tuple[str, ...]) -> Program:
         yield "modprobe: ERROR: missing parameters. See -h."
         return 1
     for name in words[:1] if "-a" not in options else words:
-        error = work.insert(machine, name)
+        error = kernel_modules.insert(machine, name)
         if error.startswith("FATAL"):
             yield f"modprobe: {error}"
             return 1
@@ -131,7 +137,7 @@ def insmod(machine: Machine, argv: tuple[str, ...]) -> Program:
     if file is None or file.module is None:
         yield f"insmod: ERROR: could not load module {path}: No such file or directory"
         return 1
-    error = work.insert(machine, file.module.name)
+    error = kernel_modules.insert(machine, file.module.name)
     if error:
         yield f"insmod: ERROR: could not insert module {path}: {error.removeprefix('FATAL: ')}"
         return 1
@@ -141,7 +147,7 @@ def insmod(machine: Machine, argv: tuple[str, ...]) -> Program:
 @program("rmmod")
 def rmmod(machine: Machine, argv: tuple[str, ...]) -> Program:
     for name in (word for word in argv[1:] if not word.startswith("-")):
-        error = work.remove_module(machine, name)
+        error = kernel_modules.remove_module(machine, name)
         if error:
             yield f"rmmod: ERROR: {error}"
             return 1
@@ -170,7 +176,7 @@ def modinfo(machine: Machine, argv: tuple[str, ...]) -> Program:
     for word in words:
         path, file = word, machine.tree.file(word) if word.startswith("/") else None
         if not word.startswith("/"):
-            found = work.module_file(machine, word)
+            found = kernel_modules.module_file(machine, word)
             path, file = found if found else (word, None)
         if file is None or file.module is None:
             yield f"modinfo: ERROR: Module {word} not found."
@@ -211,7 +217,7 @@ def update_initramfs(machine: Machine, argv: tuple[str, ...]) -> Program:
         if release not in machine.kernels():
             yield f"W: missing /lib/modules/{release}"
             return 1
-        if not (yield from work.update_initramfs(machine, release)):
+        if not (yield from boot_files.update_initramfs(machine, release)):
             return 1
     return 0
 
@@ -230,7 +236,7 @@ def lsinitramfs(machine: Machine, argv: tuple[str, ...]) -> Program:
 
 @program("update-grub", "grub-mkconfig")
 def update_grub(machine: Machine, argv: tuple[str, ...]) -> Program:
-    yield from work.update_grub(machine)
+    yield from boot_files.update_grub(machine)
     return 0
 
 
@@ -240,16 +246,16 @@ def grub_choice(machine: Machine, argv: tuple[str, ...]) -> Program:
     if not words:
         yield "More than one menu entry?"
         return 1
-    values = work.environment_block(machine)
+    values = boot_files.environment_block(machine)
     values["next_entry" if argv[0].endswith("grub-reboot") else "saved_entry"] = words[0]
-    work.save_environment(machine, values)
+    boot_files.save_environment(machine, values)
     return 0
 
 
 @program("grub-editenv")
 def grub_editenv(machine: Machine, argv: tuple[str, ...]) -> Program:
     words = [word for word in argv[1:] if not word.startswith("/") and word != "-"]
-    values = work.environment_block(machine)
+    values = boot_files.environment_block(machine)
     if words[:1] == ["list"]:
         yield from said([f"{key}={value}" for key, value in values.items()])
         return 0
@@ -261,13 +267,13 @@ def grub_editenv(machine: Machine, argv: tuple[str, ...]) -> Program:
     elif words[:1] != ["create"]:
         yield "grub-editenv: error: unknown command."
         return 1
-    work.save_environment(machine, values)
+    boot_files.save_environment(machine, values)
     return 0
 
 
 @program("reboot", "shutdown", "init")
 def reboot(machine: Machine, argv: tuple[str, ...]) -> Program:
-    yield from work.reboot(machine)
+    yield from booting.reboot(machine)
     return 0
 
 
@@ -279,7 +285,7 @@ def mokutil(machine: Machine, argv: tuple[str, ...]) -> Program:
     if not machine.tree.exists("/usr/bin/mokutil"):
         yield "bash: mokutil: command not found"
         return 127
-    options, words = split(argv[1:], "--import", "-i", "--test-key", "-t")
+    options, _words = split(argv[1:], "--import", "-i", "--test-key", "-t")
     firmware = machine.firmware
     if not firmware.efi:
         yield "EFI variables are not supported on this system"
@@ -305,12 +311,16 @@ def mokutil(machine: Machine, argv: tuple[str, ...]) -> Program:
         return 0
     path = options.get("--import") or options.get("-i") or options.get("--test-key") or (
         options.get("-t") or "")  # fmt: skip
-    keys = work.keys_in(machine.text(path))
+    keys = dkms_tree.keys_in(machine.text(path))
     if not path or not keys:
         yield f"Failed to get file status, {path or 'no file'}"
         return 255
     if keys[0] in firmware.enrolled:
-        yield f"SKIP: {path} is already enrolled" if "--test-key" not in options else f"{path} is already enrolled"
+        yield (
+            f"SKIP: {path} is already enrolled"
+            if "--test-key" not in options
+            else f"{path} is already enrolled"
+        )
         return 0 if "--test-key" not in options else 1
     if keys[0] in firmware.pending:
         yield f"SKIP: {path} is already in the enrollment request"

@@ -185,7 +185,9 @@ def fuser(machine: Machine, argv: tuple[str, ...]) -> Program:
         holders = [
             job
             for job in machine.jobs
-            if number and job.gpus and (not (number[1] or "").isdigit() or int(number[1]) in job.gpus)
+            if number
+            and job.gpus
+            and (not (number[1] or "").isdigit() or int(number[1]) in job.gpus)
         ]
         for job in holders:
             found = True
@@ -201,7 +203,11 @@ def kill(machine: Machine, argv: tuple[str, ...]) -> Program:
     _, words = split(argv[1:])
     status = 0 if words else 1
     for word in words:
-        hit = [j for j in machine.jobs if str(j.pid) == word or (argv[0] != "kill" and word in j.command)]
+        hit = [
+            j
+            for j in machine.jobs
+            if str(j.pid) == word or (argv[0] != "kill" and word in j.command)
+        ]
         if not hit:
             yield f"bash: kill: ({word}) - No such process"
             status = 1
@@ -284,7 +290,9 @@ def chmod(machine: Machine, argv: tuple[str, ...]) -> Program:
         mode = file.mode if file is not None else 0o644
         if argv[0] == "chmod" and re.fullmatch(r"[0-7]{3,4}", words[0]):
             mode = int(words[0], 8)
-        text, size, module = ("", None, None) if file is None else (file.text, file.size, file.module)
+        text, size, module = (
+            ("", None, None) if file is None else (file.text, file.size, file.module)
+        )
         machine.tree.write(word, File(text, mode, size, machine.clock, module))
     machine.changed()
     return 0

@@ -7,8 +7,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import probes, work
+from gpu_bringup.hosts.simulated import booting, kernel_modules, probes
 from gpu_bringup.hosts.simulated.programs.words import TABLE, program, said, split
+from gpu_bringup.hosts.simulated.tree import File, Link
 from gpu_bringup.hosts.simulated.work import Program
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def systemctl(machine: Machine, argv: tuple[str, ...]) -> Program:
     options, words = split(argv[1:])
     action, names = (words[0], words[1:]) if words else ("", [])
     if action == "reboot":
-        yield from work.reboot(machine)
+        yield from booting.reboot(machine)
         return 0
     if action in ("daemon-reload", "daemon-reexec", "reset-failed", ""):
         return 0
@@ -60,13 +61,22 @@ def _act(machine: Machine, unit: Unit, action: str, options: dict[str, str]) -> 
         return 0 if unit.running else 3
     enabled = {"enable": True, "disable": False, "mask": False}.get(action, unit.enabled)
     running = unit.running
-    if action in ("start", "restart", "reload-or-restart", "try-restart") or (action == "enable" and now):
-        if unit.needs_driver and not work._service_works(machine, unit.name):
+    if action in ("start", "restart", "reload-or-restart", "try-restart") or (
+        action == "enable" and now
+    ):
+        if unit.needs_driver and not booting.service_works(machine, unit.name):
             machine.units[unit.name] = replace(unit, enabled=enabled, running=False)
             machine.changed()
             yield f"Job for {unit.name} failed because the control process exited with error code."
             yield f'See "systemctl status {unit.name}" and "journalctl -xeu {unit.name}" for details.'
             return 1
+        if unit.name == "nvidia-cdi-refresh.service":
+            from gpu_bringup.hosts.simulated.programs.vendor import write_cdi
+
+            error = write_cdi(machine)
+            if error:
+                yield error
+                return 1
         running = True
     elif action == "stop" or (action in ("disable", "mask") and now):
         running = False
@@ -116,9 +126,9 @@ def nvidia_modprobe(machine: Machine, argv: tuple[str, ...]) -> Program:
     if not machine.tree.exists("/usr/bin/nvidia-modprobe"):
         yield "bash: nvidia-modprobe: command not found"
         return 127
-    error = work.insert(machine, "nvidia")
+    error = kernel_modules.insert(machine, "nvidia")
     if not error and "-u" in argv:
-        error = work.insert(machine, "nvidia_uvm")
+        error = kernel_modules.insert(machine, "nvidia_uvm")
     return 1 if error else 0
 
 
@@ -187,7 +197,64 @@ def fetch_key(machine: Machine, argv: tuple[str, ...]) -> Program:
     return 0
 
 
-SCRIPTS = {"fetch-key.sh": fetch_key}
+def move_aside(machine: Machine, argv: tuple[str, ...]) -> Program:
+    """scripts/move-aside.sh files|library-folder PATH..."""
+    if len(argv) < 3:
+        yield "move-aside: usage: move-aside.sh files|library-folder|back PATH..."
+        return 2
+    for path in argv[2:]:
+        owner = next((i.offer.name for i in machine.packages.installed.values()
+                      if any(p == path for p, _ in i.offer.files)), "")  # fmt: skip
+        if owner:
+            yield (
+                f"move-aside: {path} belongs to the package {owner}: change or remove that package; "
+                "nothing was changed"
+            )
+            return 1
+    for path in argv[2:]:
+        node = machine.tree.own_node(path)
+        if node is None:
+            yield f"move-aside: {path} is gone already"
+            continue
+        kept = f"/var/lib/gpu-bringup/aside{path}.1"
+        if isinstance(node, Link):
+            machine.tree.link(kept, node.target)
+        elif isinstance(node, File):
+            machine.tree.write(kept, node)
+        machine.tree.remove(path)
+        machine.changed()
+        yield f"move-aside: moved {path} to {kept}; to put it back: mv {kept} {path}"
+    return 0
+
+
+@program("nvidia-uninstall")
+def uninstall(machine: Machine, argv: tuple[str, ...]) -> Program:
+    """NVIDIA's installer takes back what it put here: its own files, and nobody else's."""
+    if not machine.tree.exists("/usr/bin/nvidia-uninstall"):
+        yield "bash: nvidia-uninstall: command not found"
+        return 127
+    log = machine.text("/var/log/nvidia-installer.log")
+    match = re.search(r"version: (\S+)", log)
+    version = match[1] if match else ""
+    for name in machine.tree.names(probes.LIBRARIES) or ():
+        path = f"{probes.LIBRARIES}/{name}"
+        if version and (
+            name.endswith(f".so.{version}") or machine.tree.resolve(path).endswith(version)
+        ):
+            machine.tree.remove(path)
+    for path in ("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer"):
+        machine.tree.remove(path)
+    # It puts back the links that it found when it came.
+    for item in machine.packages.installed.values():
+        for path, text in item.offer.files:
+            if path.startswith(probes.LIBRARIES) and text.startswith("-> "):
+                machine.tree.link(path, text.removeprefix("-> "))
+    machine.changed()
+    yield "Uninstallation of existing driver: NVIDIA Accelerated Graphics Driver is complete."
+    return 0
+
+
+SCRIPTS = {"fetch-key.sh": fetch_key, "move-aside.sh": move_aside}
 """By their names; each does to the machine what the real script does to a host."""
 
 

@@ -28,8 +28,7 @@ def program(*names: str) -> Callable[[Run], Run]:
 
 def said(lines: str | Iterable[str], status: int = 0) -> Program:
     """A command that only prints."""
-    for line in lines.splitlines() if isinstance(lines, str) else lines:
-        yield line
+    yield from lines.splitlines() if isinstance(lines, str) else lines
     return status
 
 

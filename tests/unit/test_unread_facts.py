@@ -238,3 +238,25 @@ def test_it_warns_where_a_daemon_reload_takes_gpus_from_containers(links, told):
 
 def test_the_version_of_control_groups_may_be_unknown():
     assert docker_cgroup_driver("", Unknown("x")) == Unknown("x")
+
+
+def test_why_the_module_on_disk_is_not_simply_loaded(catalogue, tmp_path):
+    raw = old_runs()
+    asked = next(command for command in raw["commands"] if command.startswith("modinfo"))
+    answer = raw["commands"][asked]
+    answer["output"] = answer["output"].replace("550.163.01", "535.216.01")
+    host, found = look(raw, catalogue, tmp_path)
+    recovery = door.recovery(host, found)
+    reasons = dict(recovery.not_here)
+    assert "535.216.01" in reasons["Back to service: load the driver of the running kernel"]
+    assert "load" not in [way.id for way in recovery.ways]
+
+
+def test_a_refused_module_of_the_running_kernel_comes_before_what_another_kernel_lacks(
+    catalogue, tmp_path
+):
+    raw = old_runs()
+    raw["files"]["/sys/kernel/security/lockdown"] = "none [integrity] confidentiality\n"
+    _, found = look(raw, catalogue, tmp_path)
+    assert found.report.root_cause.id == "signature"
+    assert found.report.rung("headers").state is State.BROKEN

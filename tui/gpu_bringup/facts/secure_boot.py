@@ -9,11 +9,11 @@ from gpu_bringup.facts.ask import line, names, output, text
 from gpu_bringup.model.enums import SecureBoot
 from gpu_bringup.model.facts import (
     Certificate,
-    KeyAccess,
     LogFacts,
     SecureBootFacts,
     SigningKey,
 )
+from gpu_bringup.model.signing_key import KeyAccess
 from gpu_bringup.model.unknown import Fact, Unknown
 from gpu_bringup.signing.enrolment import ASKED
 

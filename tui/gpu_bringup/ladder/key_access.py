@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.signing import wanted_here
 from gpu_bringup.ladder.words import ev, listed
-from gpu_bringup.model.facts import KeyAccess
 from gpu_bringup.model.ladder import State
 from gpu_bringup.model.plan import Command, Step
+from gpu_bringup.model.signing_key import KeyAccess
 
 if TYPE_CHECKING:
     from gpu_bringup.ladder.base import Context

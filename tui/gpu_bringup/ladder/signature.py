@@ -56,6 +56,11 @@ DISTRIBUTIONS = (
 )
 """How the signers of distributions' own kernels and modules are named."""
 REFUSED = proof.REFUSED.pattern
+PROOF = (
+    "Proof after the reboot (gpu-bringup enrol): the key is enrolled, still pending or was missed; each "
+    "module's signer is that key; the kernel's own keyring holds it; modprobe is accepted."
+)
+"""Named in the plan, so that the operator knows what will count."""
 
 
 def _files(ctx: Context) -> tuple[ModuleFile, ...]:
@@ -230,6 +235,14 @@ def is_revoked(ctx: Context, file: ModuleFile) -> bool:
     )
 
 
+def _key_revoked(ctx: Context, key: SigningKey) -> bool:
+    """Is the host's own certificate among those that shim or the firmware forbids?"""
+    own, forbidden = key.certificate, ctx.facts.secure_boot.revoked
+    if own is None or isinstance(own, Unknown) or isinstance(forbidden, Unknown):
+        return False
+    return any(own.sha1 == item.sha1 for item in forbidden)
+
+
 def _revoked(
     ctx: Context, files: list[ModuleFile], signers: str, evidence: list[Evidence]
 ) -> RungResult:
@@ -389,7 +402,7 @@ def _enrolment_steps(ctx: Context) -> tuple[Step | None, ...]:
         "shows its screens beforehand.",
         ("signature", "loaded"),
         "A blue screen 'Perform MOK management' on the console (BMC or serial). Missed it? "
-        "Run the same command again.",
+        f"Run the same command again. {PROOF}",
     )
     return (reboot,) if key is not None and key.pending is True else (_enrol_step(ctx), reboot)
 
@@ -402,6 +415,9 @@ def enrol_plan(ctx: Context) -> Plan:
         return Plan({}, (), ("this distribution isn't known: its signing key neither",))
     if lockdown_without_secure_boot(ctx):
         return Plan({}, (), ("Secure Boot is off here: the firmware's keys don't count",))
+    if key is not None and _key_revoked(ctx, key):
+        # mokutil --import would skip it, exit status 0 (0.6.0: "is blocked in MokListXRT").
+        return Plan({}, (), (f"{key.certificate_path} was revoked: sign with another key",))
     if found.stage in (Stage.ENROLLED, Stage.NO_KEY, Stage.UNKNOWN, Stage.PASSED_BY):
         return Plan({}, (), (f"{found.text}. {found.next}".strip(),))
     return Plan({}, tuple(step for step in _enrolment_steps(ctx) if step is not None))

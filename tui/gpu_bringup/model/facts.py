@@ -12,6 +12,7 @@ from gpu_bringup.model.change import Change
 from gpu_bringup.model.enums import BootLoader, Flavour, HeadersState, InstallMethod, SecureBoot
 from gpu_bringup.model.gpu_facts import CudaFacts, NvmlFacts
 from gpu_bringup.model.initramfs import Initramfs
+from gpu_bringup.model.signing_key import SigningKey as SigningKey
 from gpu_bringup.model.unknown import Fact, Unknown
 
 _NOT_LOOKED = Unknown("not looked at")
@@ -171,36 +172,6 @@ class Certificate:
     """Hex with colons, as ``modinfo`` prints sig_key."""
     key_id: str = ""
     """Subject key identifier, hex with colons; empty: the certificate has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAccess:
-    """What others than root (or akmods) may do with a private key's file."""
-
-    readable: bool
-    writable: bool
-    folder: str
-    """The first folder on the way that others may write to; empty: none."""
-    mode: str
-    """Octal digits, as chmod takes them."""
-    owner: str
-    """"UID:GID", as chown takes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A key pair that modules of this host can be signed with."""
-
-    kind: str
-    """"dkms", "shim-signed" (Ubuntu), "akmods"."""
-    key_path: str
-    certificate_path: str
-    exists: Fact[bool]
-    certificate: Fact[Certificate | None] = _NOT_LOOKED
-    enrolled: Fact[bool] = _NOT_LOOKED
-    pending: Fact[bool] = _NOT_LOOKED
-    access: Fact[KeyAccess | None] = _NOT_LOOKED
-    """Of the private key's file; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ SIZE = (110, 32)
 async def make(folder: Path) -> None:
     """Write every picture into the folder."""
     # Imported here: Textual reads its settings then, and a checkout's folders must be known first.
-    from ui.driving import FRESH, H200, looked, recorded
+    from ui.driving import FRESH, H200, looked, recorded, still
 
     for name, record, presses in (
         ("ladder-healthy", H200, 0),
@@ -32,7 +32,8 @@ async def make(folder: Path) -> None:
             await looked(pilot)
             for _ in range(presses):
                 await pilot.press("n")
-                await pilot.pause(0.3)
+                await still(pilot)
+            await still(pilot)
             app.save_screenshot(f"{name}.svg", str(folder))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -60,13 +60,18 @@ def main() -> int:
 
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
-    """Have this host's cores alone for a scenario, where RIG_LOCK names the file that rigs lock."""
+    """Have this host's cores alone for a scenario, where RIG_LOCK names the file that rigs lock.
+
+    After RIG_LOCK_WAIT seconds (default: 600) it goes on beside the others.
+    """
     path = os.environ.get("RIG_LOCK")
     if not path:
         yield
         return
     with Path(path).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        number, patience = str(file.fileno()), os.environ.get("RIG_LOCK_WAIT", "600")
+        # The lock belongs to the open file: flock(1) takes it for this process.
+        subprocess.run(["flock", "-w", patience, number], pass_fds=[file.fileno()], check=False)
         yield
     # Whoever waits comes in between.
     time.sleep(1)

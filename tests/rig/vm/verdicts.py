@@ -13,9 +13,15 @@ MODULES = ("nvidia", "nvidia-modeset", "nvidia-drm", "nvidia-uvm", "nvidia-peerm
 
 
 def check(machine: Machine) -> dict[str, object]:
-    """What ``gpu-bringup check`` says now."""
+    """What ``gpu-bringup check`` says now; kept beside the machine's logs."""
     answer = machine.run(f"{TOOL} check {WISH} --json 2>/dev/null", seconds=300)
-    return json.loads(answer.output)
+    number = len(list(machine.folder.glob("check-*.json"))) + 1
+    (machine.folder / f"check-{number}.json").write_text(answer.output, "utf-8")
+    try:
+        found: dict[str, object] = json.loads(answer.output)
+    except ValueError:
+        raise Missed(f"check ended with {answer.status}: {answer.output[-300:]}") from None
+    return found
 
 
 def root_cause(machine: Machine) -> str:
@@ -45,9 +51,13 @@ def demand(true: object, words: str) -> None:
 
 def all_signed(machine: Machine, kernel: str = "$(uname -r)") -> None:
     """All five modules bear the signature of this host's own key."""
-    for name in MODULES:
-        signer = machine.must(f"modinfo -F signer -k {kernel} {module(machine, name, kernel)}")
-        demand(signer == "DKMS module signing key", f"{name} is signed by {signer!r}")
+    folder = f"/lib/modules/{kernel}/updates/dkms"
+    signers = machine.must(
+        f"for name in {' '.join(MODULES)}; do modinfo -F signer {folder}/$name.ko*; done"
+    )
+    demand(
+        signers.splitlines() == ["DKMS module signing key"] * len(MODULES), f"signed by {signers}"
+    )
     demand(machine.must("stat -c %a /var/lib/dkms/mok.key") == "600", "the private key is readable")
 
 

@@ -13,6 +13,7 @@ from gpu_bringup.errors import ExitCode, RefusedError
 from gpu_bringup.signing import proof
 from gpu_bringup.signing.enrolment import Stage
 from gpu_bringup.signing.rehearsal import Screen
+from gpu_bringup.signing.report import NOTHING
 
 if TYPE_CHECKING:
     import argparse
@@ -38,8 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(_document(report))
     else:
         (_tell_rehearsal if rehearse else _tell)(report)
-    nothing = not report.demanded and report.verdict != proof.BAD
-    good = rehearse or nothing or report.verdict == proof.GOOD
+    good = rehearse or report.told in (proof.GOOD, NOTHING)
     return ExitCode.OK if good else ExitCode.FAILED
 
 
@@ -70,7 +70,7 @@ def _document(report: Report) -> dict[str, Any]:
     return {
         "schema": 1,
         "stage": report.enrolment.stage.value,
-        "verdict": report.verdict,
+        "verdict": report.told,
         "head": report.head,
         "fingerprint": report.fingerprint or None,
         "proof": [witness.to_json() for witness in report.witnesses],

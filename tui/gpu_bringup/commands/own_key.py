@@ -25,6 +25,13 @@ def look_at_pair(host: Host, answers: Answers) -> None:
     """
     if not answers.signing_key or host.kind != "local":
         return
+    if any(not word.isprintable() for word in (answers.signing_key, answers.signing_certificate)):
+        # A NUL can't even be handed to a program.
+        raise InputError(
+            "the name of the key or certificate holds a control character",
+            file="--signing-key",
+            meaning="Nothing was changed on this server.",
+        )
     script = data_folder("scripts").joinpath("own-key.sh").read_text(encoding="utf-8")
     argv = (
         "sh",

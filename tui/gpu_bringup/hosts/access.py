@@ -22,7 +22,7 @@ def access(path: str) -> dict[str, Any]:
     Raises:
         OSError: it can't be looked at.
     """
-    status = os.stat(path)
+    status = Path(path).stat()
     foreign = not _system(status.st_uid, user=True)
     group = not _system(status.st_gid, user=False)
     mode = status.st_mode
@@ -41,7 +41,7 @@ def _written(status: os.stat_result) -> bool:
 
 
 def _folder(path: str) -> str:
-    ways = (Path(os.path.abspath(path)), Path(os.path.realpath(path)))
+    ways = (Path.cwd() / path, Path(path).resolve())
     for folder in dict.fromkeys(folder for way in ways for folder in reversed(way.parents)):
         status = folder.stat()
         if not _system(status.st_uid, user=True) or _written(status):

@@ -22,6 +22,8 @@ NO_CONSOLE = (
 )
 """Never: switch Secure Boot off. That weakens the machine for good to save one reboot."""
 
+NOTHING = "nothing-to-enrol"
+
 _HEADS = {
     Stage.WAITING: "Waiting for the reboot: the key is confirmed on the console at the next boot.",
     Stage.MISSED: "Missed: the screen passed without an answer, and the request is gone.",
@@ -63,6 +65,12 @@ class Report:
     def verdict(self) -> str:
         """``proof.GOOD``, ``BAD`` or ``OPEN``."""
         return proof.verdict(self.witnesses)
+
+    @property
+    def told(self) -> str:
+        """The verdict for scripts: ``NOTHING`` where no signature is demanded and nothing speaks against."""
+        idle = not self.demanded and self.verdict != proof.BAD
+        return NOTHING if idle and self.verdict != proof.GOOD else self.verdict
 
     @property
     def console_words(self) -> tuple[str, ...]:

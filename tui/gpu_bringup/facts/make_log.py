@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_HEAD = re.compile(r"DKMS make\.log for \S+ for kernel (\S+)")
+_HEAD = re.compile(r"DKMS (?:\(\S+\) )?make\.log for \S+ for kernel (\S+)")
 _NO_SPACE = re.compile(r"No space left on device")
 _TELLING = re.compile(
     r"(?:fatal )?error: |\bmodpost: .*(?:GPL-incompatible|undefined|module layout)|"

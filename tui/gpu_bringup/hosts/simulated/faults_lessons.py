@@ -162,7 +162,7 @@ def _debian_offers() -> tuple[Offer, ...]:
 
 
 @fault("old-kernels")
-def old_kernels(machine: Machine, free_mb: str = "20") -> None:
+def old_kernels(machine: Machine, free_mb: str = "60") -> None:
     """Old kernels fill /boot: the newest one's initramfs could not be written, dpkg stopped there."""
     old = machine.running_kernel
     config = machine.text(f"/boot/config-{old}")
@@ -189,6 +189,8 @@ def old_kernels(machine: Machine, free_mb: str = "20") -> None:
                 machine.packages.installed[offer.name] = Installed(
                     offer, HALF_CONFIGURED, automatic=True
                 )
+    for meta in ("linux-headers-amd64", "linux-image-amd64"):
+        put(machine, meta, version)
     room = int(free_mb) * 1_000_000
     machine.filler["/boot"] = 0
     machine.filler["/boot"] = max(0, machine.free("/boot") - room)

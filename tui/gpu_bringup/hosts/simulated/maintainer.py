@@ -27,6 +27,8 @@ def unpack(machine: Machine, offer: Offer, *, automatic: bool) -> str:
     if machine.free(mount) < offer.size // (4 if offer.kind == "kernel" else 1):
         return f"cannot copy extracted data for './{offer.name}': No space left on device"
     if old is not None and old.state != CONFIG_FILES:
+        if offer.kind == "dkms-module" and old.offer.version != offer.version:
+            _source_gone(machine, old.offer)
         new = {path for path, _ in offer.files}
         for path, _ in old.offer.files:
             if path not in new and not path.startswith("/etc/"):
@@ -50,6 +52,15 @@ def unpack(machine: Machine, offer: Offer, *, automatic: bool) -> str:
     )
     machine.changed()
     return ""
+
+
+def _source_gone(machine: Machine, offer: Offer) -> None:
+    """What the old version's prerm does: dkms forgets it, for every kernel."""
+    module, _ = offer.argument.split()
+    version = offer.version.split("-")[0].split(":")[-1]
+    for _ in dkms_tree.dkms_remove(machine, module, version):
+        pass
+    machine.tree.remove(f"/usr/src/{module}-{version}")
 
 
 def _kernel_files(machine: Machine, release: str) -> None:

@@ -199,6 +199,11 @@ def _mend(machine: Machine, wanted: Wanted, *, fix: bool) -> None:
         if not lacking:
             return
         offer, text = lacking[0]
+        before = any(machine.packages.has(each, version) for each, version in dependency(text))
+        if before and offer.name not in wanted.install:
+            # What this very transaction breaks goes: "The following packages will be REMOVED".
+            _take_away(machine, wanted, offer.name)
+            continue
         if not fix:
             raise AptError(
                 "You might want to run 'apt --fix-broken install' to correct these.\n"

@@ -21,7 +21,16 @@ from gpu_bringup.ui.screens.wizard import WizardScreen
 from gpu_bringup.ui.state import Wizard
 from gpu_bringup.ui.widgets.tail_view import TailView
 from gpu_bringup.ui.wizard_app import WizardApp
-from ui.driving import NARROW, WIDE, everything_written, looked, screen_text, until
+from ui.driving import (
+    FRESH,
+    NARROW,
+    WIDE,
+    everything_written,
+    looked,
+    recorded,
+    screen_text,
+    until,
+)
 
 pytestmark = pytest.mark.process
 SECRET = "hunter2-xyz"
@@ -216,3 +225,22 @@ async def test_a_run_that_can_not_start_changes_nothing() -> None:
     finally:
         other.cancel()
         other.wait(20)
+
+
+async def test_at_the_reboot_there_is_nothing_to_stop() -> None:
+    app = recorded(FRESH)
+    reboot = Step("restart", "loaded", "Reboot this server", "why", (), reboot=True)
+    chosen = Plan(target={}, steps=(step("one", shell("true")), reboot))
+    async with app.run_test(size=NARROW) as pilot:
+        await looked(pilot)
+        assert isinstance(app.screen, WizardScreen)
+        page = await app.screen.go("run")
+        assert isinstance(page, RunPage)
+        page.model.take({"event": "run-started", "plan": chosen.to_json()})
+        app.wizard.run_state = "running"
+        page.model.take({"event": "step-started", "step": "one"})
+        assert page.check_action("stop", ()) is True
+        page.model.take({"event": "step-ended", "step": "one", "state": "done"})
+        page.model.take({"event": "step-started", "step": "restart"})
+        assert page.check_action("stop", ()) is False
+        app.wizard.run_state = ""

@@ -64,12 +64,14 @@ def say(wizard: Wizard) -> None:
     out = sys.__stderr__
     if out is None or not out.isatty():
         return
-    text, clear = line(wizard), ""
-    if keeps_picture(os.environ.get("TERM", "")):
+    text = line(wizard)
+    clears = keeps_picture(os.environ.get("TERM", ""))
+    if clears:
         text = text or tr("Nothing was changed.")
-        clear = f"\x1b[m\x1b[2J\x1b[{os.get_terminal_size(out.fileno()).lines};1H"
-    if text:
-        # The terminal may be gone by now.
-        with contextlib.suppress(OSError):
-            out.write(f"{clear}{text}\n")
-            out.flush()
+    if not text:
+        return
+    # The terminal may be gone by now.
+    with contextlib.suppress(OSError):
+        rows = os.get_terminal_size(out.fileno()).lines
+        out.write((f"\x1b[m\x1b[2J\x1b[{rows};1H" if clears else "") + f"{text}\n")
+        out.flush()

@@ -28,11 +28,14 @@ def recorded(name: str, *, basic: bool = False) -> WizardApp:
 
 
 async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until something is so; fails when it isn't in time."""
+    """Wait until something is so, and drawn; fails when it isn't in time."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not so within {seconds} s: {screen_text(pilot.app)[:2000]}"
         await pilot.pause(0.05)
+    if pilot.app.is_running and isinstance(pilot.app, WizardApp) and pilot.app.fault is None:
+        # No key: waits for every widget of the screen. A dialog is on top before it has its text.
+        await pilot.press()
 
 
 async def still(pilot: Pilot[int]) -> None:

@@ -94,7 +94,7 @@ async def test_both_are_told_on_the_page_and_before_the_yes(
         await until(pilot, lambda: kept in squeezed(app))
         gone = "! nvidia-driver 535.216.01-1 is in no repository any more"
         for told in (f"! Can't be undone: {KEY}", gone):
-            assert told in squeezed(app)
+            assert told in squeezed(app), told
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         for told in (f"! Can't be undone: {KEY}", kept, gone, "2 yes, take 2 steps now"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpu_bringup.hosts.base import Prompt
+    from gpu_bringup.model.catalogue import Catalogue
     from gpu_bringup.model.lesson import Lesson
     from gpu_bringup.training.library import Library
 
@@ -61,7 +62,7 @@ def practise(
 
 
 def _exercise(
-    found: Library, lesson: Lesson, catalogue: engine.Catalogue, operator: str, *, again: bool
+    found: Library, lesson: Lesson, catalogue: Catalogue, operator: str, *, again: bool
 ) -> Exercise:
     """The exercise that is under way, else a new one."""
     if not again:

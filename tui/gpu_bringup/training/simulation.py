@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,20 @@ def build(library: Library, lesson: Lesson) -> Machine:
         except InputError as error:
             raise place.fault(error.message, f".host.faults[{number}]") from error
     # What happened before the story begins is nobody's doing.
+    machine.events = ()
+    return machine
+
+
+def make(builder: str, faults: Sequence[str]) -> Machine:
+    """A machine from a lesson's words.
+
+    Raises:
+        InputError: a builder, fault or parameter doesn't exist or doesn't fit.
+    """
+    words = named.parse(builder)
+    machine = builders.build(words.name, **words.as_dict)
+    for text in faults:
+        _break(machine, named.parse(text))
     machine.events = ()
     return machine
 

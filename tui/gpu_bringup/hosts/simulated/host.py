@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import HostError
-from gpu_bringup.hosts.base import CommandResult, Exited, Lines, Prompt, SessionEvent
+from gpu_bringup.hosts.base import CommandResult, Exited, Lines, Prompt, Session, SessionEvent
 from gpu_bringup.hosts.simulated import dkms_tree, probes, work
 from gpu_bringup.hosts.simulated.programs import apt, dpkg, kernel, looking, services, vendor
 from gpu_bringup.hosts.simulated.render import MARK, render
@@ -155,7 +155,7 @@ class SimulatedHost:
 
     # --- changes
 
-    def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> SimulatedSession:
+    def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> Session:
         return SimulatedSession(self, command)
 
     def write_file(self, path: str, content: str, mode: int) -> str | None:

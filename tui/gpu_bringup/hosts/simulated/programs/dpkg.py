@@ -6,7 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import maintainer
+from gpu_bringup.hosts.simulated import maintainer, sources
 from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, INSTALLED, Installed
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
 from gpu_bringup.hosts.simulated.work import Program
@@ -200,6 +200,10 @@ def apt_mark(machine: Machine, argv: tuple[str, ...]) -> Program:
     if action in ("hold", "unhold", "auto", "manual"):
         for name in words[1:]:
             item = machine.packages.installed.get(name)
+            if item is None and name in sources.names(machine):
+                # apt marks what isn't installed as well (apt-mark -s hold, apt 2.6).
+                yield f"{name} set on hold." if action == "hold" else f"Canceled hold on {name}."
+                continue
             if item is None:
                 yield f"E: Unable to locate package {name}"
                 return 100

@@ -45,8 +45,8 @@ def nvidia_ctk(machine: Machine, argv: tuple[str, ...]) -> Program:
             return (yield from said("unrecognized runtime", 1))
         try:
             settings = json.loads(machine.text(_DAEMON) or "{}")
-        except ValueError as error:
-            return (yield from said(f"unable to load config: {error}", 1))
+        except ValueError as wrong:
+            return (yield from said(f"unable to load config: {wrong}", 1))
         settings["runtimes"] = {"nvidia": {"args": [], "path": "nvidia-container-runtime"}}
         machine.write(_DAEMON, json.dumps(settings, indent=4) + "\n")
         yield f'level=info msg="Wrote updated config to {_DAEMON}"'

@@ -34,8 +34,11 @@ async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 
         assert time.monotonic() < end, f"not so within {seconds} s: {screen_text(pilot.app)[:2000]}"
         await pilot.pause(0.05)
     if pilot.app.is_running and isinstance(pilot.app, WizardApp) and pilot.app.fault is None:
-        # No key: waits for every widget of the screen. A dialog is on top before it has its text.
-        await pilot.press()
+        # A dialog is on top before it has its text: the first turn makes its widgets, which the
+        # second waits for. No key is pressed: ``press`` waits for all of them, ``pause`` draws.
+        for _ in range(2):
+            await pilot.press()
+            await pilot.pause()
 
 
 async def still(pilot: Pilot[int]) -> None:

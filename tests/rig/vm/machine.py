@@ -91,6 +91,10 @@ class Machine:
         )
         child.delaybeforesend = 0
         self._process = child
+        # Its firmware waits ten seconds for a key. Among sessions the kernel shares the processors by
+        # group (sched(7), "The autogroup feature"): nice(1) alone would change nothing.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{child.pid}/autogroup").write_text("-10", "ascii")
         self.console = Console(child, self.folder, self.patience)
 
     def _arguments(self, state: str) -> list[str]:

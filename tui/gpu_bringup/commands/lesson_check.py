@@ -30,10 +30,6 @@ def check_lessons(catalogue: Catalogue, path: Path | None) -> tuple[int, list[In
     if path is None:
         return len(library.load(None, wrong.append).lessons), wrong
     found = library.examine(path, wrong.append)
-    own = [
-        lesson
-        for lesson in found.lessons.values()
-        if found.places[lesson.id].layer > 0
-    ]
+    own = [lesson for lesson in found.lessons.values() if found.places[lesson.id].layer > 0]
     wrong += proofs.problems(found, catalogue, own)
     return len(found.lessons), wrong

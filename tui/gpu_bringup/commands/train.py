@@ -93,7 +93,9 @@ def _report(arguments: argparse.Namespace, as_json: bool) -> int:
     usable_output(output)
     problems: tuple[InputError, ...] = ()
     if getattr(arguments, "operator", None):
-        everybody: tuple[Progress, ...] = (progress.load(storage.operator_name(arguments.operator)),)
+        everybody: tuple[Progress, ...] = (
+            progress.load(storage.operator_name(arguments.operator)),
+        )
     else:
         everybody, problems = progress.load_all()
     lessons = library.load(getattr(arguments, "profiles", None)).lessons

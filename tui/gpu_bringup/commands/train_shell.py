@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 _HISTORY_LINES = 1000
 
 
-def practise(
-    found: Library, lesson: Lesson, operator: str, arguments: argparse.Namespace
-) -> int:
+def practise(found: Library, lesson: Lesson, operator: str, arguments: argparse.Namespace) -> int:
     """Practise until the end of the input; exit status 0 when the exercise is solved then."""
     catalogue = engine.load_catalogue(getattr(arguments, "profiles", None))
     exercise = _exercise(found, lesson, catalogue, operator, again=bool(arguments.again))

@@ -37,7 +37,7 @@ def show_faults(as_json: bool) -> int:
             show(wrap(f"{item.name} {words}".rstrip(), 2, hang=4))
             show(wrap(item.text, 6))
         show()
-    show("In a lesson: builder = \"NAME KEY=VALUE\", faults = [\"NAME KEY=VALUE\", ...].")
+    show('In a lesson: builder = "NAME KEY=VALUE", faults = ["NAME KEY=VALUE", ...].')
     return ExitCode.OK
 
 

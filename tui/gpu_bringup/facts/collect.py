@@ -28,6 +28,7 @@ from gpu_bringup.facts import (
     packages,
     pci,
     platform,
+    refusals,
     secure_boot,
     services,
     storage,
@@ -150,6 +151,11 @@ def observers(deep: bool) -> tuple[Observer, ...]:
             needs=("kernels", "modules"),
         ),
         Observer(
+            "refused-older",
+            lambda host, known: refusals.observe(host, known["log"], known["modules"]),
+            needs=("log", "modules"),
+        ),
+        Observer(
             "traces",
             lambda host, known: method.observe(host, known["packages"]),
             method.Traces,
@@ -177,8 +183,8 @@ def _look(
 def run_in_turn(
     host: Host, chosen: tuple[Observer, ...], done: Callable[[str, float], None] | None = None
 ) -> Known:
-    """Run the observers one after another, in the order in which they stand: a record never keeps
-    anybody waiting."""
+    """Run the observers one after another, in the order in which they stand: neither a record nor a
+    simulated machine keeps anybody waiting."""
     start = time.monotonic()
     known: Known = {}
     for observer in chosen:
@@ -297,7 +303,7 @@ def collect(
 
     limit = deadline if deadline is not None else DEADLINE_DEEP if deep else DEADLINE
     chosen = _wanted(observers(deep), only)
-    if host.kind == "recorded" and deadline is None:
+    if host.kind in ("recorded", "simulated") and deadline is None:
         known = run_in_turn(host, chosen, done)
     else:
         known = run_all(host, chosen, limit, done)
@@ -318,7 +324,7 @@ def collect(
         containers=known["containers"],
         storage=known["storage"],
         toolkit=known["toolkit"],
-        log=known["log"],
+        log=replace(known["log"], refused_older=known["refused-older"]),
         outdated_images=known["outdated-images"],
         initramfs=initramfs.observe(host, known["kernels"]) if deep else Unknown("not looked at"),
         recorded=host.kind == "recorded",

@@ -308,7 +308,9 @@ def _enrolment(
             source = key.certificate_path
         told = cause("sb-mok-not-enrolled", 0.95, ev(source, text), *log_lines(ctx, REFUSED))
         return say.broken(f"signed by {signers}, but {text}", [told], evidence)
-    said = () if _taken_since(ctx) else log_lines(ctx, REFUSED)
+    # A refusal of the file that was replaced since says nothing of this one.
+    older = ctx.facts.log.refused_older is True
+    said = () if older or _taken_since(ctx) else log_lines(ctx, REFUSED)
     if said and ctx.facts.modules.loaded_version is None:
         text = "enrolled, and yet this kernel refused it: it doesn't look for module keys there"
         found = cause("sb-key-not-trusted-by-kernel", 0.9, ev("enrolled keys", text), *said)

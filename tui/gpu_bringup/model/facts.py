@@ -442,6 +442,8 @@ class LogFacts:
 
     lines: Fact[tuple[str, ...]] = _NOT_LOOKED
     """NVRM, nvidia, nouveau, Xid, lockdown and signature lines, oldest first."""
+    refused_older: Fact[bool] = False
+    """The nvidia module's file was written after the kernel's last refusal of a module."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class Exercise:
         self.operator = operator
         self._log = log
         self._first = simulation.build(library, lesson)
-        self._before: list[Machine] = []
+        self._told: list[str] = []
         self._situation: engine.Situation | None = None
         self.host = PractiseHost(self._first.copy(), self._acted)
         self._replay()
@@ -143,9 +143,7 @@ class Exercise:
         Raises:
             InputError: there is none, or its log is damaged.
         """
-        return cls(
-            library, lesson, catalogue, Log.load(folder_of(operator, lesson.id)), operator
-        )
+        return cls(library, lesson, catalogue, Log.load(folder_of(operator, lesson.id)), operator)
 
     # --- how it stands
 
@@ -251,15 +249,9 @@ class Exercise:
 
     def poll(self) -> tuple[str, ...]:
         """What somebody else has done to the machine meanwhile (an instructor), in words."""
-        news = self._log.foreign()
-        if not news:
-            return ()
-        self._rebuilt()
-        return tuple(
-            f"Something on this server has changed ({event.get('title', 'the instructor')})."
-            for event in news
-            if event["event"] == "break"
-        )
+        self._take_over()
+        told, self._told = tuple(self._told), []
+        return told
 
     def damage(self, text: str) -> str:
         """Break something further, as an instructor; returns what it was.
@@ -360,8 +352,19 @@ class Exercise:
         )
         if not self._log.append(kind, **fields, **came):
             # Somebody else was quicker: the order in the log counts.
-            self._log.foreign()
-            self._rebuilt()
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Bring the machine to where the log is, where somebody else has written into it."""
+        news = self._log.foreign()
+        if not news:
+            return
+        self._rebuilt()
+        self._told += [
+            f"Something on this server has changed ({event.get('title', 'the instructor')})."
+            for event in news
+            if event["event"] == "break"
+        ]
 
     def _rebuilt(self) -> None:
         self._situation = None

@@ -108,7 +108,9 @@ def _sort(words: Sequence[str], text: str) -> Answer:
     options, _ = _options(words, "kt")
 
     def key(line: str) -> tuple[float, str]:
-        match = re.match(r"\s*(-?\d+(?:\.\d+)?)", line) if {"n", "h", "V"} & options.keys() else None
+        match = (
+            re.match(r"\s*(-?\d+(?:\.\d+)?)", line) if {"n", "h", "V"} & options.keys() else None
+        )
         return (float(match[1]) if match else 0.0, line)
 
     lines = sorted(text.splitlines(), key=key, reverse="r" in options)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gpu_bringup.model.failure import Failure
     from gpu_bringup.model.ladder import LadderReport
 
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A lesson that was made."""

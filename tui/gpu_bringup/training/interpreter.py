@@ -27,7 +27,19 @@ Ask = Callable[[Prompt], "str | None"]
 """Answers a prompt of a command; None: Ctrl-C."""
 
 _HOME = "/root"
-BUILT_INS = ("cd", "pwd", "echo", "export", "true", "false", "which", "type", "command", "test", "[")
+BUILT_INS = (
+    "cd",
+    "pwd",
+    "echo",
+    "export",
+    "true",
+    "false",
+    "which",
+    "type",
+    "command",
+    "test",
+    "[",
+)
 """Words that the shell itself knows, as programs on the host know others."""
 
 
@@ -74,7 +86,9 @@ class Interpreter:
             given = "".join(f"{line}\n" for line in collected)
         return status
 
-    def _simple(self, command: Simple, given: str | None, sink: Show, errors: Show, ask: Ask) -> int:
+    def _simple(
+        self, command: Simple, given: str | None, sink: Show, errors: Show, ask: Ask
+    ) -> int:
         words = [text for word in command.words for text in self._expand(word)]
         values = {name: "".join(self._expand(word)) for name, word in command.assignments}
         if not words:

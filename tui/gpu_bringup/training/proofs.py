@@ -70,9 +70,7 @@ def _prove(library: Library, catalogue: Catalogue, lesson: Lesson) -> None:
             _follow(library, catalogue, lesson, Path(folder) / "solution")
 
 
-def _exercise(
-    library: Library, catalogue: Catalogue, lesson: Lesson, folder: Path
-) -> Exercise:
+def _exercise(library: Library, catalogue: Catalogue, lesson: Lesson, folder: Path) -> Exercise:
     log = Log.begin(folder, lesson=lesson.id, mode="shell", operator="validate")
     return Exercise(library, lesson, catalogue, log, "validate")
 
@@ -99,7 +97,9 @@ def _follow(library: Library, catalogue: Catalogue, lesson: Lesson, folder: Path
     judgement = exercise.judgement()
     if not judgement.solved:
         last = f" (last: {said[-1][:200]})" if said else ""
-        raise place.fault(f"its own solution doesn't solve it: {judgement.words}{last}", ".solution")
+        raise place.fault(
+            f"its own solution doesn't solve it: {judgement.words}{last}", ".solution"
+        )
 
 
 def unknown_packages(lesson: Lesson, known: frozenset[str]) -> Iterator[tuple[int, str]]:

@@ -197,7 +197,15 @@ def package_names(machine: Machine) -> frozenset[str]:
 
 
 _ARGUMENTS: dict[str, Callable[[Machine], set[str]]] = {
-    "systemctl": lambda m: {"status", "start", "stop", "restart", "enable", "daemon-reload", *m.units},
+    "systemctl": lambda m: {
+        "status",
+        "start",
+        "stop",
+        "restart",
+        "enable",
+        "daemon-reload",
+        *m.units,
+    },
     "modprobe": lambda m: set(NVIDIA) | {"nouveau", "-r"},
     "modinfo": lambda m: set(NVIDIA) | {"nouveau", "-F", "-k"},
     "rmmod": lambda m: set(m.loaded),

@@ -13,12 +13,12 @@ CONFIGURATION = ("/etc/modprobe.d", "/usr/lib/modprobe.d")
 
 def graphics_modules(machine: Machine, kernel: str) -> tuple[tuple[str, str], ...]:
     """(path, version) of the graphics drivers that an initramfs of this kernel takes along."""
-    wanted = machine.text("/etc/initramfs-tools/modules").split()
+    wanted = set(machine.text("/etc/initramfs-tools/modules").split())
     found = []
     for path, node in machine.tree.walk(f"/usr/lib/modules/{kernel}"):
-        if isinstance(node, File) and node.module is not None:
-            if node.module.name in wanted or node.module.name.replace("_", "-") in wanted:
-                found.append((path.removeprefix("/"), node.module.version))
+        module = node.module if isinstance(node, File) else None
+        if module is not None and wanted & {module.name, module.name.replace("_", "-")}:
+            found.append((path.removeprefix("/"), module.version))
     return tuple(found)
 
 

@@ -74,6 +74,11 @@ def _built(name: str, chosen: tuple[tuple[str, str], ...]) -> Machine:
         raise InputError(f"flavour={flavour}: open or proprietary is expected")
     if secure not in (*_ON, *_OFF):
         raise InputError(f"secure_boot={secure}: on or off is expected")
+    known = next(item for item in data["archives"] if item["id"] == data["driver_archive"])[
+        "drivers"
+    ]
+    if driver not in ("none", *known):
+        raise InputError(f"driver={driver}: there are none, {', '.join(known)}")
     if parameters:
         raise InputError(f"builder {name} has no parameter '{next(iter(parameters))}'")
     machine = _fresh(data, board, count)

@@ -27,6 +27,17 @@ def has_headers(machine: Machine, kernel: str) -> bool:
     return machine.tree.exists(f"/lib/modules/{kernel}/build/Makefile")
 
 
+def no_headers(kernel: str) -> tuple[str, str]:
+    """dkms's words where a kernel has no build tree."""
+    base = f"/lib/modules/{kernel}"
+    return (
+        f"\nError! Your kernel headers for kernel {kernel} cannot be found at {base}/build or "
+        f"{base}/source.",
+        f"Please install the linux-headers-{kernel} package or use the --kernelsourcedir option to "
+        "tell DKMS where it's located.",
+    )
+
+
 def make_key(machine: Machine) -> list[str]:
     """dkms's own key pair, made where there is none; the lines that tell of it."""
     if machine.tree.exists(MOK):
@@ -118,8 +129,7 @@ def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work
         yield "Manual intervention is required!"
         return False
     if not has_headers(machine, kernel):
-        yield f"\nError! Your kernel headers for kernel {kernel} cannot be found at /lib/modules/{kernel}/build or /lib/modules/{kernel}/source."
-        yield f"Please install the linux-headers-{kernel} package or use the --kernelsourcedir option to tell DKMS where it's located."
+        yield from no_headers(kernel)
         return False
     yield f"Sign command: /lib/modules/{kernel}/build/scripts/sign-file"
     yield "Signing key: /var/lib/dkms/mok.key"
@@ -134,7 +144,10 @@ def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work
         machine.write(f"{base}/build/make.log", text)
         yield "Building module(s)...(bad exit status: 2)"
         yield "Failed command:"
-        yield f"'make' -j16 NV_EXCLUDE_BUILD_MODULES='' KERNEL_UNAME={kernel} IGNORE_PREEMPT_RT_PRESENCE=1 modules"
+        yield (
+            f"'make' -j16 NV_EXCLUDE_BUILD_MODULES='' KERNEL_UNAME={kernel} "
+            "IGNORE_PREEMPT_RT_PRESENCE=1 modules"
+        )
         yield f"\nError! Bad return status for module build on kernel: {kernel} (x86_64)"
         yield f"Consult {base}/build/make.log for more information."
         return False

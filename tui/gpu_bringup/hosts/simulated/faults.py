@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 
 from gpu_bringup.errors import InputError
@@ -11,108 +9,27 @@ from gpu_bringup.hosts.simulated import (
     boot_files,
     booting,
     dkms_tree,
+    faults_hardware,
     kernel_modules,
     maintainer,
     sources,
 )
 from gpu_bringup.hosts.simulated.builders import do
-from gpu_bringup.hosts.simulated.machine import Image, Job, Key, Machine
+from gpu_bringup.hosts.simulated.fault_table import (
+    FAULTS,
+    Fault,
+    breaks,
+    driver_package,
+    driver_version,
+    fault,
+    forget,
+    newer_kernel,
+    older_driver,
+    put,
+)
+from gpu_bringup.hosts.simulated.machine import Image, Machine
 from gpu_bringup.hosts.simulated.packages import HALF_CONFIGURED, UNPACKED, Installed
 from gpu_bringup.hosts.simulated.tree import File
-
-Fault = Callable[..., None]
-FAULTS: dict[str, Fault] = {}
-"""Every fault by its name."""
-
-
-def fault(name: str) -> Callable[[Fault], Fault]:
-    def register(function: Fault) -> Fault:
-        FAULTS[name] = function
-        return function
-
-    return register
-
-
-def breaks(machine: Machine, name: str, **parameters: str) -> None:
-    """Break a machine.
-
-    Raises:
-        InputError: no such fault, no such parameter, or it can't happen to this machine.
-    """
-    found = FAULTS.get(name)
-    if found is None:
-        raise InputError(f"there is no fault '{name}'; there are: {', '.join(sorted(FAULTS))}")
-    known = set(inspect.signature(found).parameters) - {"machine"}
-    wrong = sorted(set(parameters) - known)
-    if wrong:
-        told = ", ".join(sorted(known)) or "none"
-        raise InputError(f"the fault '{name}' has no parameter '{wrong[0]}'; it has: {told}")
-    events = machine.events
-    found(machine, **parameters)
-    machine.events = events
-    machine.changed()
-
-
-# --- helpers -----------------------------------------------------------------------------------------
-
-
-def driver_package(machine: Machine) -> str:
-    """Name of the installed package with the modules' source.
-
-    Raises:
-        InputError: there is none.
-    """
-    for name, item in machine.packages.installed.items():
-        if item.offer.kind == "dkms-module":
-            return name
-    raise InputError("this fault needs a server with a driver")
-
-
-def driver_version(machine: Machine) -> str:
-    """Upstream version of the installed driver."""
-    return machine.packages.installed[driver_package(machine)].offer.version.split("-")[0]
-
-
-def newer_kernel(machine: Machine) -> tuple[str, str]:
-    """(release, package version) of a kernel that an archive has and the machine hasn't."""
-    for archive in reversed(machine.packages.fetched):
-        for offer in archive.offers:
-            if offer.kind == "kernel" and offer.name not in machine.packages.installed:
-                return offer.argument, offer.version
-    raise InputError("no archive of this server has another kernel")
-
-
-def older_driver(machine: Machine) -> str:
-    """A version of the driver that an archive has, older than the installed one."""
-    name = driver_package(machine)
-    there = machine.packages.installed[name].offer.version
-    versions = [item.offer.version for item in sources.candidates(machine, name)]
-    if there in versions and versions.index(there) + 1 < len(versions):
-        return versions[versions.index(there) + 1].split("-")[0]
-    raise InputError("no archive of this server has an older driver")
-
-
-def put(machine: Machine, name: str, version: str = "") -> None:
-    """Install one package as it is, without its dependencies."""
-    for item in sources.candidates(machine, name):
-        if not version or item.offer.version == version:
-            held = machine.packages.installed.get(name)
-            maintainer.unpack(machine, item.offer, automatic=True)
-            for _ in maintainer.configure(machine, name):
-                pass
-            if held is not None and held.held:
-                there = machine.packages.installed[name]
-                machine.packages.installed[name] = replace(there, held=True)
-            return
-    raise InputError(f"no archive of this server has {name} {version}")
-
-
-def forget(machine: Machine, name: str) -> None:
-    """Take a package away, and nothing else."""
-    if name in machine.packages.installed:
-        for _ in maintainer.remove(machine, name, purge=True):
-            pass
-
 
 # --- kernel and headers ------------------------------------------------------------------------------
 
@@ -408,98 +325,15 @@ def boot_full(machine: Machine, free_mb: str = "20") -> None:
     machine.filler[mount] = max(0, machine.free(mount) - room)
 
 
-# --- Secure Boot -----------------------------------------------------------------------------------
-
-
-@fault("key-not-enrolled")
-def key_not_enrolled(machine: Machine) -> None:
-    """Secure Boot is on, and the key that signed the modules was never enrolled."""
-    machine.firmware.secure_boot = True
-    machine.firmware.enrolled = ()
-    booting.start(machine)
-
-
-@fault("mok-missed")
-def mok_missed(machine: Machine) -> None:
-    """The key was asked for, the machine was rebooted, and nobody was at the console."""
-    machine.firmware.secure_boot = True
-    machine.firmware.enrolled = ()
-    machine.firmware.pending = ()
-    machine.write("/var/lib/gpu-bringup/enrolment-asked", machine.boot_id() + "\n")
-    booting.start(machine)
-
-
-@fault("module-unsigned")
-def module_unsigned(machine: Machine) -> None:
-    """The modules were built without a signature, under Secure Boot."""
-    _sign(machine, "", "")
-
-
-@fault("module-wrong-key")
-def module_wrong_key(machine: Machine) -> None:
-    """The modules were signed with a key that nobody enrolled, under Secure Boot."""
-    other = Key.made("Somebody's test key", machine.name)
-    _sign(machine, other.common_name, other.key_id)
-
-
-def _sign(machine: Machine, signer: str, key: str) -> None:
-    machine.firmware.secure_boot = True
-    own = dkms_tree.signing_key(machine)
-    if own is not None and own not in machine.firmware.enrolled:
-        machine.firmware.enrolled = (*machine.firmware.enrolled, own)
-    for top in ("/usr/lib/modules", "/var/lib/dkms"):
-        for path, node in list(machine.tree.walk(top)):
-            if isinstance(node, File) and node.module and node.module.name.startswith("nvidia"):
-                changed = replace(node.module, signer=signer, key=key)
-                machine.tree.write(path, replace(node, module=changed))
-    booting.start(machine)
-
-
-# --- hardware, services, jobs -------------------------------------------------------------------------
-
-
-@fault("xid-79")
-def xid_79(machine: Machine, gpu: str = "0") -> None:
-    """A GPU fell off the bus."""
-    index = int(gpu) if gpu.isdigit() and int(gpu) < len(machine.gpus) else 0
-    lost = machine.gpus[index]
-    machine.gpus = tuple(replace(g, fallen_off=True) if g is lost else g for g in machine.gpus)
-    short = lost.bus_id.rsplit(".", 1)[0]
-    machine.say(
-        f"NVRM: Xid (PCI:{short}): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
-    )
-    machine.say(f"NVRM: GPU {lost.bus_id}: GPU has fallen off the bus.")
-    machine.say(
-        f"NVRM: Xid (PCI:{short}): 154, GPU recovery action changed from 0x0 (None) to "
-        "0x2 (Node Reboot Required)"
-    )
-
-
-@fault("running-job")
-def running_job(machine: Machine, user: str = "mlops", container: str = "") -> None:
-    """Somebody's training runs on the GPUs."""
-    gpus = tuple(range(len([g for g in machine.gpus if g.pci_class != "068000"])))
-    command = "python3 train.py --config llama.yaml"
-    machine.jobs = (*machine.jobs, Job(4242, user, command, gpus, container))
-
-
-@fault("persistenced-off")
-def persistenced_off(machine: Machine) -> None:
-    """The persistence daemon was switched off."""
-    unit = machine.units.get("nvidia-persistenced.service")
-    if unit is None:
-        raise InputError("this fault needs a server with the persistence daemon")
-    machine.units[unit.name] = replace(unit, enabled=False, running=False)
-
-
-@fault("loud-log")
-def loud_log(machine: Machine) -> None:
-    """Lines in the log that are loud, and harmless."""
-    machine.say("nvidia: loading out-of-tree module taints kernel.")
-    machine.say(
-        "nvidia: module verification failed: signature and/or required key missing - tainting kernel"
-    )
-    machine.say("ACPI Error: AE_NOT_FOUND, While resolving a named reference package element")
-
-
-__all__ = ["FAULTS", "breaks", "do", "driver_version", "fault"]
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "breaks",
+    "do",
+    "driver_package",
+    "driver_version",
+    "fault",
+    "faults_hardware",
+    "newer_kernel",
+    "put",
+]

@@ -117,7 +117,10 @@ def _kernel(machine: Machine, release: str) -> work.Work:
         if dkms_tree.has_headers(machine, release):
             yield from dkms_tree.dkms_autoinstall(machine, release)
         elif dkms_tree.dkms_versions(machine):
-            yield f"dkms: autoinstall for kernel {release} was skipped since the kernel headers for this kernel do not seem to be installed."
+            yield (
+                f"dkms: autoinstall for kernel {release} was skipped since the kernel headers for "
+                "this kernel do not seem to be installed."
+            )
     yield "/etc/kernel/postinst.d/initramfs-tools:"
     good = yield from boot_files.update_initramfs(machine, release)
     if not good:

@@ -66,13 +66,13 @@ def _one_line(text: str) -> list[tuple[str, str, str, str]]:
 
 def reached(machine: Machine) -> list[tuple[Archive, str]]:
     """(archive, keyring) of each entry; entries that lead nowhere are left out."""
-    found = []
-    for uri, suite, component, keyring in entries(machine):
-        for archive in machine.archives:
-            if archive.uri.rstrip("/") == uri.rstrip("/") and archive.component == component:
-                if archive.suite == suite:
-                    found.append((archive, keyring))
-    return found
+    return [
+        (archive, keyring)
+        for uri, suite, component, keyring in entries(machine)
+        for archive in machine.archives
+        if (archive.uri.rstrip("/"), archive.suite, archive.component)
+        == (uri.rstrip("/"), suite, component)
+    ]
 
 
 def trusted(machine: Machine, archive: Archive, keyring: str) -> bool:

@@ -90,7 +90,8 @@ def _list(machine: Machine, words: list[str]) -> Program:
     yield "||/ Name                           Version            Architecture Description"
     yield "+++-==============================-==================-============-============"
     for item in found:
-        yield f"{_letters(item)}  {item.offer.name:<30} {item.offer.version:<18} amd64        {item.offer.name}"
+        name, version = item.offer.name, item.offer.version
+        yield f"{_letters(item)}  {name:<30} {version:<18} amd64        {name}"
     return 0
 
 
@@ -182,7 +183,10 @@ def configure_all(machine: Machine) -> Program:
         if not (yield from maintainer.configure(machine, name)):
             bad.append(name)
             yield f"dpkg: error processing package {name} (--configure):"
-            yield f" installed {name} package post-installation script subprocess returned error exit status 10"
+            yield (
+                f" installed {name} package post-installation script subprocess returned error exit "
+                "status 10"
+            )
     if bad:
         yield "Errors were encountered while processing:"
         for name in bad:

@@ -46,8 +46,7 @@ def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
         return (yield from _status(machine))
     if action == "autoinstall":
         if not dkms_tree.has_headers(machine, kernel):
-            yield f"\nError! Your kernel headers for kernel {kernel} cannot be found at /lib/modules/{kernel}/build or /lib/modules/{kernel}/source."
-            yield f"Please install the linux-headers-{kernel} package or use the --kernelsourcedir option to tell DKMS where it's located."
+            yield from dkms_tree.no_headers(kernel)
             return 21 if dkms_tree.dkms_versions(machine) else 0
         good = yield from dkms_tree.dkms_autoinstall(machine, kernel)
         return 0 if good else 11
@@ -68,7 +67,10 @@ def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
     if action in ("build", "install"):
         force = "--force" in options
         if dkms_tree.dkms_built(machine, module, version, kernel) and not force:
-            yield f"Module {module}/{version} already installed on kernel {kernel} ({machine.architecture}), skip. You may override by specifying --force."
+            yield (
+                f"Module {module}/{version} already installed on kernel {kernel} "
+                f"({machine.architecture}), skip. You may override by specifying --force."
+            )
             return 0
         if force:
             yield from dkms_tree.dkms_remove(machine, module, version, kernel)
@@ -80,7 +82,8 @@ def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
         return 0
     if action == "add":
         if not machine.tree.exists(f"/usr/src/{module}-{version}/dkms.conf"):
-            yield f"Error! Could not find module source directory.\nDirectory: /usr/src/{module}-{version} does not exist."
+            yield "Error! Could not find module source directory."
+            yield f"Directory: /usr/src/{module}-{version} does not exist."
             return 2
         dkms_tree.dkms_add(machine, module, version)
         return 0
@@ -159,7 +162,7 @@ def lsmod(machine: Machine, argv: tuple[str, ...]) -> Program:
     yield "Module                  Size  Used by"
     for row in machine.text("/proc/modules").splitlines():
         name, size, count, users = row.split()[:4]
-        yield f"{name:<20} {size:>7}  {count} {users.rstrip(',').replace('-', '') if users == '-' else users.rstrip(',')}"
+        yield f"{name:<20} {size:>7}  {count} {'' if users == '-' else users.rstrip(',')}"
     return 0
 
 
@@ -260,7 +263,9 @@ def grub_editenv(machine: Machine, argv: tuple[str, ...]) -> Program:
         yield from said([f"{key}={value}" for key, value in values.items()])
         return 0
     if words[:1] == ["set"]:
-        values.update(word.split("=", 1) for word in words[1:] if "=" in word)
+        values.update(
+            {key: value for key, equals, value in (w.partition("=") for w in words[1:]) if equals}
+        )
     elif words[:1] == ["unset"]:
         for word in words[1:]:
             values.pop(word, None)

@@ -163,7 +163,10 @@ def df(machine: Machine, argv: tuple[str, ...]) -> Program:
         total, free = machine.spaces[mount], machine.free(mount)
         used = total - free
         share = -(-used * 100 // total) if total else 0
-        yield f"/dev/sda{number + 2:<7} {total // 1024:>9} {used // 1024:>9} {free // 1024:>9} {share:>3}% {mount}"
+        yield (
+            f"/dev/sda{number + 2:<7} {total // 1024:>9} {used // 1024:>9} {free // 1024:>9} "
+            f"{share:>3}% {mount}"
+        )
     return 0
 
 
@@ -309,7 +312,8 @@ def lspci(machine: Machine, argv: tuple[str, ...]) -> Program:
         kind = "Bridge" if gpu.pci_class == "068000" else "3D controller"
         revision = "ff" if gpu.fallen_off else "a1"
         numbers = f" [10de:{gpu.device}]" if any("n" in a for a in argv[1:]) else ""
-        yield f"{gpu.bus_id.removeprefix('0000:')} {kind}: NVIDIA Corporation {gpu.name}{numbers} (rev {revision})"
+        place = gpu.bus_id.removeprefix("0000:")
+        yield f"{place} {kind}: NVIDIA Corporation {gpu.name}{numbers} (rev {revision})"
         if any("k" in word for word in argv[1:] if word.startswith("-")):
             link = machine.tree.own_node(f"/sys/bus/pci/devices/{gpu.bus_id}/driver")
             if isinstance(link, Link):

@@ -56,7 +56,8 @@ def _act(machine: Machine, unit: Unit, action: str, options: dict[str, str]) -> 
         return 0 if unit.enabled else 1
     if action == "status":
         yield f"{'●' if unit.running else '○'} {unit.name}"
-        yield f"     Loaded: loaded (/usr/lib/systemd/system/{unit.name}; {'enabled' if unit.enabled else 'disabled'})"
+        state = "enabled" if unit.enabled else "disabled"
+        yield f"     Loaded: loaded (/usr/lib/systemd/system/{unit.name}; {state})"
         yield f"     Active: {'active (running)' if unit.running else 'inactive (dead)'}"
         return 0 if unit.running else 3
     enabled = {"enable": True, "disable": False, "mask": False}.get(action, unit.enabled)
@@ -93,11 +94,17 @@ def nvidia_smi(machine: Machine, argv: tuple[str, ...]) -> Program:
         return 127
     answer = probes.nvml(machine)
     if answer is None:
-        yield "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system. Please make sure that the NVIDIA Display Driver is properly installed and present in your system."
+        yield (
+            "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system. Please make sure that "
+            "the NVIDIA Display Driver is properly installed and present in your system."
+        )
         return 12
     error = answer.get("error", "")
     if error == "Driver Not Loaded":
-        yield "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running."
+        yield (
+            "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure "
+            "that the latest NVIDIA driver is installed and running."
+        )
         yield ""
         return 9
     if error:
@@ -114,10 +121,12 @@ def nvidia_smi(machine: Machine, argv: tuple[str, ...]) -> Program:
         return 0
     version = answer["driver_version"]
     cuda = answer["cuda_driver_version"]
-    yield f"| NVIDIA-SMI {version:<20} Driver Version: {version:<15} CUDA Version: {cuda // 1000}.{cuda % 1000 // 10} |"
+    shown = f"{cuda // 1000}.{cuda % 1000 // 10}"
+    yield f"| NVIDIA-SMI {version:<20} Driver Version: {version:<15} CUDA Version: {shown} |"
     for gpu in answer["gpus"]:
         used = "busy" if gpu["processes"] else "idle"
-        yield f"|   {gpu['index']}  {gpu['name']:<28} {gpu['pci_bus_id']}  {gpu['memory_total'] // 2**20} MiB  {used} |"
+        memory = gpu["memory_total"] // 2**20
+        yield (f"|   {gpu['index']}  {gpu['name']:<28} {gpu['pci_bus_id']}  {memory} MiB  {used} |")
     return 0
 
 

@@ -127,6 +127,28 @@ def test_each_witness_can_fail_alone(spoil: Callable[[Record], None], name: str,
     assert report.verdict == proof.BAD
 
 
+@pytest.mark.parametrize(("seconds", "again"), [(100.0, True), (20.0, False)])
+def test_a_module_that_was_made_anew_is_not_judged_by_an_older_refusal(
+    seconds: float, again: bool, catalogue
+) -> None:
+    data = made.secure("enrolled")
+    _refused(data)
+    begun = 1_790_000_000
+    data["files"]["/proc/stat"] = f"cpu 1 2 3\nbtime {begun}\nprocesses 9\n"
+    kernel = data["files"]["/proc/sys/kernel/osrelease"].strip()
+    path = f"/lib/modules/{kernel}/updates/dkms/nvidia-current.ko.xz"
+    data["digests"] = {f"modified {path}": {"time": begun + seconds, "inode": 7}}
+    facts = engine.observe(made.host(data))
+    assert facts.log.refused_older is again
+    report = enrolling.enrolment(facts, catalogue)
+    wanted = proof.OPEN if again else proof.BAD
+    assert states(report)["module taken by the kernel"] == wanted
+    rung = engine.check(engine.context(None, facts, catalogue)).rung("signature")
+    assert [item.cause for item in rung.causes] == (
+        [] if again else ["sb-key-not-trusted-by-kernel"]
+    )
+
+
 def test_nobody_has_tried_yet(catalogue) -> None:
     report = told(made.secure("enrolled"), catalogue)
     assert states(report)["module taken by the kernel"] == proof.OPEN

@@ -12,7 +12,6 @@ import pytest
 
 from gpu_bringup import engine
 from gpu_bringup.cli import main
-from gpu_bringup.errors import InputError
 from gpu_bringup.model.plan import Plan
 from gpu_bringup.run.journal import Journal
 from gpu_bringup.training import library, proofs
@@ -165,7 +164,7 @@ def test_bad_input(arguments: list[str], words: str, capsys: pytest.CaptureFixtu
         ("debian13-kernel-upgraded.json", ""),
         ("debian13-fresh.json", ""),
         ("h200-x1.json", "module-unloaded"),
-        ("h200-x2.json", "boot-full"),
+        ("h200-x2.json", "old-kernels"),
     ],
 )
 def test_a_recorded_host_becomes_a_lesson_that_can_be_solved(
@@ -222,14 +221,25 @@ def test_validate_knows_lessons(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert "'title' is missing" in problem["message"]
 
 
-def test_a_lesson_on_a_record_alone_is_told_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("debian13-kernel-upgraded.json", ""),
+        ("h200-x1.json", "every rung holds"),
+        ("no-such.json", ".host.record"),
+    ],
+)
+def test_a_lesson_on_a_record_beside_it(record: str, words: str, tmp_path: Path) -> None:
     folder = tmp_path / "lessons"
     folder.mkdir()
-    shutil.copy(HOSTS / "debian13-kernel-upgraded.json", folder / "r.json")
-    text = (library.data_folder("profiles") / "lessons/30-boot-full.toml").read_text("utf-8")
-    text = text.replace('builder = "debian13"', 'record = "r.json"').replace('"old-kernels"', "")
+    for path in HOSTS.glob("*.json"):
+        shutil.copy(path, folder)
+    text = (HOSTS.parents[1] / "profiles/lessons/20-headers-after-upgrade.toml").read_text("utf-8")
+    text = text.replace('builder = "debian13"', f'record = "{record}"')
+    text = text.replace('"kernel-upgraded headers=missing"', "")
     (folder / "x.toml").write_text(text, encoding="utf-8")
     found = library.load(tmp_path)
-    with pytest.raises(InputError, match="--from-record"):
-        next(iter(proofs.problems(found, engine.load_catalogue(), [found.lesson("boot-full")])))
-        raise InputError("--from-record")
+    lesson = found.lesson("headers-after-upgrade")
+    problems = list(proofs.problems(found, engine.load_catalogue(), [lesson]))
+    assert len(problems) == bool(words)
+    assert all(words in problem.message for problem in problems)

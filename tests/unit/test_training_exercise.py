@@ -1,4 +1,4 @@
-"""An exercise is its log: resumed, stepped back, broken from elsewhere, judged; and it stays inside its folder."""
+"""An exercise is its log: resumed, stepped back, broken from elsewhere, judged; it stays in its folder."""
 
 from __future__ import annotations
 
@@ -93,8 +93,7 @@ def test_an_instructor_breaks_it_from_a_second_terminal() -> None:
 def test_both_at_once_see_the_same_server_in_the_end() -> None:
     trainee, instructor = begin(), resume()
     instructor.damage("persistenced-off")
-    type_in(trainee, "modprobe nvidia")
-    said = type_in(trainee, "uname -r")
+    said = type_in(trainee, "modprobe nvidia", "uname -r")
     assert any("has changed" in text for text in said)
     third = resume()
     assert trainee.machine.units == third.machine.units
@@ -307,11 +306,12 @@ def watch(state: Path) -> Iterator[Watch]:
 
 def test_nothing_reaches_the_real_host(watch: Watch) -> None:
     lines = (
-        "rm -rf /", "rm -rf /etc /usr", "rm -r /boot", "reboot", "apt-get update", "apt-get purge -y 'nvidia*'",
-        "modprobe nvidia", "rmmod nvidia", "echo x > /etc/passwd", "echo x >> /root/.bashrc", "cat /etc/shadow",
-        "systemctl stop ssh", "dd if=/dev/zero of=/dev/sda", "bash -c 'id'", "sh /tmp/x.sh", "kill -9 1",
-        "curl http://archive.example.org", "nvidia-smi --gpu-reset", "mv /etc /tmp/etc", "cp /etc/os-release /x",
-        "update-initramfs -u", "python3 -c 1", "/bin/ls /", "../../bin/ls", "mokutil --import /var/lib/dkms/mok.pub",
+        "rm -rf /", "rm -rf /etc /usr", "rm -r /boot", "reboot", "apt-get update",
+        "apt-get purge -y 'nvidia*'", "modprobe nvidia", "rmmod nvidia", "echo x > /etc/passwd",
+        "echo x >> /root/.bashrc", "cat /etc/shadow", "systemctl stop ssh", "dd if=/dev/zero of=/dev/sda",
+        "bash -c 'id'", "sh /tmp/x.sh", "kill -9 1", "curl http://archive.example.org",
+        "nvidia-smi --gpu-reset", "mv /etc /tmp/etc", "cp /etc/os-release /x", "update-initramfs -u",
+        "python3 -c 1", "/bin/ls /", "../../bin/ls", "mokutil --import /var/lib/dkms/mok.pub",
     )  # fmt: skip
     watch.on = True
     for lesson in ("reading-the-ladder", "fresh-server", "secure-boot-mok"):

@@ -156,6 +156,17 @@ def test_a_lesson_that_is_not_sound_says_where(
     assert "lesson 'mine'" in problems[0].message
 
 
+def test_the_lesson_in_the_readme_is_sound(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    page = readme[readme.index("## Training") :]
+    text = page[page.index("    [[source]]") : page.index("`gpu-bringup profiles validate FILE`")]
+    path = tmp_path / "ours.toml"
+    path.write_text("\n".join(line[4:] for line in text.splitlines()), encoding="utf-8")
+    found = library.examine(path)
+    lesson = found.lesson("our-monday")
+    assert list(proofs.problems(found, engine.load_catalogue(), [lesson])) == []
+
+
 def test_a_rung_that_the_lesson_does_not_speak_of(tmp_path: Path) -> None:
     text = LESSON.replace('"loaded"', '"guard"')
     (problem,) = mine(tmp_path, text)[1]

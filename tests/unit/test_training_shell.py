@@ -94,7 +94,7 @@ def test_lines(trainee: Trainee, line: str, output: str) -> None:
      "$(", "echo $((1+1))", "`x", "a || && b"],
 )  # fmt: skip
 def test_what_is_no_line_is_told(trainee: Trainee, line: str) -> None:
-    with pytest.raises(InputError, match="^sh: "):
+    with pytest.raises(InputError, match=r"^sh: "):
         parse(line)
     assert "sh: " in trainee.taught(line)
 
@@ -219,12 +219,13 @@ def test_waiting(text: str, seconds: float | None) -> None:
 
 PIECES = (
     "apt-get", "dpkg", "dkms", "modprobe", "rmmod", "insmod", "modinfo", "lsmod", "mokutil", "reboot",
-    "systemctl", "nvidia-smi", "lspci", "ls", "cat", "grep", "head", "tail", "less", "rm", "mv", "cp", "kill",
-    "fuser", "lsof", "ps", "df", "update-initramfs", "grub-reboot", "docker", "nvidia-ctk", "uname", "depmod",
-    "journalctl", "install", "-f", "-r", "-a", "--configure", "-k", "-n", "0", "-1", "999999999999", "/", "/etc",
-    "/proc", "nvidia", "*", "?", "[", "]", "|", "&&", "||", ";", ">", ">>", "<", "2>&1", "$(", ")", "'", '"',
-    "\\", "$X", "${", "`", "#", "~", "=", "\x00", "\x1b[2J", "é", "\ud800", "-", "--", "--help", "--version",
-    "hint", "back", "again", "explain", "wait", "check", "score", "solution", "hold", "status", "stop", "enable",
+    "systemctl", "nvidia-smi", "lspci", "ls", "cat", "grep", "head", "tail", "less", "rm", "mv", "cp",
+    "kill", "fuser", "lsof", "ps", "df", "update-initramfs", "grub-reboot", "docker", "nvidia-ctk",
+    "uname", "depmod", "journalctl", "install", "-f", "-r", "-a", "--configure", "-k", "-n", "0", "-1",
+    "999999999999", "/", "/etc", "/proc", "nvidia", "*", "?", "[", "]", "|", "&&", "||", ";", ">", ">>",
+    "<", "2>&1", "$(", ")", "'", '"', "\\", "$X", "${", "`", "#", "~", "=", "\x00", "\x1b[2J", "é",
+    "\ud800", "-", "--", "--help", "--version", "hint", "back", "again", "explain", "wait", "check",
+    "score", "solution", "hold", "status", "stop", "enable",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
-from gpu_bringup.ladder import compiler, libraries, packages, platform, signing
+from gpu_bringup.ladder import compiler, guard, libraries, loaded, packages, platform, signing
 from gpu_bringup.ladder.by_hand import BY_HAND, IF_NO_STEP, TARGET_MENDS
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.loaded import UNBLOCK
@@ -244,6 +244,20 @@ def _made_for(ctx: Context, steps: tuple[Step, ...]) -> MadeFor | None:
     )
 
 
+def _follows(ctx: Context, bad: set[str]) -> set[str]:
+    """Rungs that hold now and won't once the broken ones are mended: what is mended pulls them along."""
+    found: set[str] = set()
+    if "packages" in bad and packages.held_in_the_way(ctx):
+        # What is released for the new driver is held anew.
+        found.add("guard")
+    if bad & {"headers", "module"} and guard.arriving(ctx):
+        found.add("guard")
+    if "module" in bad and loaded.replaced(ctx):
+        # The module that runs is the one that this plan replaces on the disk.
+        found.add("loaded")
+    return found
+
+
 def make_plan(ctx: Context, report: LadderReport) -> Plan:
     """The steps that make every rung of ``report`` hold, in the order of the ladder.
 
@@ -265,9 +279,7 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     if _nowhere_to_work(ctx, report):
         return Plan(target, (), _blocked(ctx, report, ()), first_boot)
     bad = {result.id for result in _doesnt_hold(report)}
-    if "packages" in bad and packages.held_in_the_way(ctx):
-        # What is released for the new driver is held anew.
-        bad |= {"guard"}
+    bad |= _follows(ctx, bad)
     # What is installed isn't known while the package database is damaged.
     if _no_driver_chosen(ctx, report) or ctx.facts.packages.damage:
         bad &= {"packages"}

@@ -81,6 +81,16 @@ def hold_set(ctx: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, *_kernel_metas(ctx), *_header_metas(ctx)]))
 
 
+def arriving(ctx: Context) -> tuple[str, ...]:
+    """Packages of the set that this plan itself brings, new or in place of another version.
+
+    They aren't held before they are there, and a hold of the version before doesn't mean them.
+    """
+    have = packages(ctx.facts)
+    coming = {base_name(name) for name in to_come(ctx)} | set(_metas_lacking(ctx))
+    return tuple(name for name in hold_set(ctx) if name in coming and name not in have)
+
+
 def _own_set(ctx: Context) -> tuple[str, ...]:
     """The installed driver set of a host without a target."""
     package = installed_package(ctx)
@@ -195,7 +205,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
             )
         )
     names = hold_set(ctx)
-    if names and (_hold_causes(ctx)[0] or held_in_the_way(ctx)):
+    if names and (_hold_causes(ctx)[0] or held_in_the_way(ctx) or arriving(ctx)):
         # Held as well: what hangs on the set and is installed already, so that nothing moves alone.
         everything = tuple(dict.fromkeys([*names, *_own_set(ctx)]))
         # What the operator holds already stays theirs: an undo must not release it. What an earlier

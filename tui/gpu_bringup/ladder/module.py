@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.build_errors import cause_of_build_error
 from gpu_bringup.ladder.causes import cause
+from gpu_bringup.ladder.failed_build import build_cause
 from gpu_bringup.ladder.flavours import el_minor, kernel_flavour, prebuilt_cause, same_version
 from gpu_bringup.ladder.foreign_modules import aside_steps, stale_links
 from gpu_bringup.ladder.images import stale_causes
@@ -23,6 +24,7 @@ from gpu_bringup.ladder.view import (
     has_module,
     installed_package,
     is_version,
+    known_packages,
     library_version,
     log_lines,
     module_files,
@@ -258,8 +260,11 @@ def check(ctx: Context) -> RungResult:
 
 
 def _driver_incomplete(ctx: Context) -> tuple[str, ...]:
-    """Packages of the target that aren't installed in the target's version."""
-    have = packages(ctx.facts)
+    """Packages of the target that aren't installed in the target's version.
+
+    What only waits to be configured counts as installed: finishing the transaction brings it.
+    """
+    have = packages(ctx.facts) if build_cause(ctx) is not None else known_packages(ctx.facts)
     lacking = []
     for name in driver_set(ctx):
         base, _, version = name.partition("=")

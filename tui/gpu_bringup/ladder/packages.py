@@ -19,6 +19,7 @@ from gpu_bringup.ladder.view import (
     base_name,
     driver_set,
     driver_traces,
+    known_packages,
     missing,
     needs_module,
     outside_skip,
@@ -184,7 +185,7 @@ def by_hand(ctx: Context) -> tuple[str, ...]:
 
 def held_in_the_way(ctx: Context) -> tuple[str, ...]:
     """Held packages that would have to change for the target."""
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     if ctx.target is None or not needs_module(ctx):
         return ()
     found = []
@@ -353,7 +354,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     held = held_in_the_way(ctx)
     series = () if held else series_steps(ctx)
     # Of two series mixed, each lacks the other's half: the driver of one series brings it.
-    if steps[0] is None and not unfinished and facts.interrupted is not True and not series:
+    whole = not unfinished and facts.interrupted is not True
+    if (whole or steps[0] is not None) and not series:
         steps.append(database.unmet_step(ctx))
     if (unfinished or facts.interrupted is True) and steps[0] is None:
         steps.append(
@@ -394,6 +396,10 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
     if family is None or target is None:
         return ()
     steps: list[Step | None] = []
+    configured = ctx.catalogue.repositories.get(target.package.repository)
+    if configured is not None and target.source_kind != "local":
+        # Before any reading of the indexes: apt refuses them all while one key is missing.
+        steps.append(key_step(ctx, configured, _entries(ctx, configured)))
     components = needed_components(ctx)
     if components:
         steps.append(
@@ -407,9 +413,6 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
                 expect="The files are rewritten with one more word in each line that needs it.",
             )
         )
-    configured = ctx.catalogue.repositories.get(target.package.repository)
-    if configured is not None and target.source_kind != "local":
-        steps.append(key_step(ctx, configured, _entries(ctx, configured)))
     repository = needed_repository(ctx)
     if repository is not None and not isinstance(ctx.facts.os, Unknown):
         steps.append(

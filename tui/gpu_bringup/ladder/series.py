@@ -6,7 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.view import needs_module, packages, upstream_version
+from gpu_bringup.ladder.view import (
+    known_packages,
+    needs_module,
+    packages,
+    upstream_version,
+)
 from gpu_bringup.ladder.words import ev, listed
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.versions import branch_of, driver_key
@@ -39,7 +44,7 @@ def core_versions(facts: Facts) -> frozenset[str]:
     """Driver versions of the installed packages of the driver proper; more than one: they are mixed."""
     return frozenset(
         upstream_version(package.version)
-        for name, package in packages(facts).items()
+        for name, package in known_packages(facts).items()
         if _CORE.match(name) and not _OTHER.search(name) and upstream_version(package.version)
     )
 

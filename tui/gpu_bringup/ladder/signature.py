@@ -26,6 +26,7 @@ from gpu_bringup.ladder.view import (
     module_files,
     outside_skip,
     prepare_only,
+    wanted,
 )
 from gpu_bringup.ladder.words import Say, ev, listed
 from gpu_bringup.model.enums import SecureBoot
@@ -309,7 +310,7 @@ def _enrolment(
         told = cause("sb-mok-not-enrolled", 0.95, ev(source, text), *log_lines(ctx, REFUSED))
         return say.broken(f"signed by {signers}, but {text}", [told], evidence)
     # A refusal of the file that was replaced since says nothing of this one.
-    older = ctx.facts.log.refused_older is True
+    older = ctx.facts.log.refused_older
     said = () if older or _taken_since(ctx) else log_lines(ctx, REFUSED)
     if said and ctx.facts.modules.loaded_version is None:
         text = "enrolled, and yet this kernel refused it: it doesn't look for module keys there"
@@ -376,6 +377,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
         return ()
     steps: list[Step | None] = [key_step(ctx)]
     package = ctx.target.package if ctx.target is not None else installed_package(ctx)
+    # One of another version or flavour is built anew as it is, and signed then.
+    stays = wanted(ctx).fits
     if package is not None:
         steps += [
             change_step(
@@ -389,6 +392,7 @@ def repair(ctx: Context) -> tuple[Step, ...]:
                 estimate_seconds=180,
             )
             for file in dict.fromkeys((*_unsigned(ctx), *_foreign(ctx), *_signed_otherwise(ctx)))
+            if stays(file)
         ]
     if enrolment_missing(ctx):
         steps += _enrolment_steps(ctx)

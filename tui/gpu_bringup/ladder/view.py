@@ -43,6 +43,14 @@ def packages(facts: Facts) -> dict[str, Package]:
     return {package.name: package for package in listing if package.installed}
 
 
+def known_packages(facts: Facts) -> dict[str, Package]:
+    """Installed packages and those that only wait to be configured, by name."""
+    listing = facts.packages.installed
+    if isinstance(listing, Unknown):
+        return {}
+    return {p.name: p for p in listing if p.installed or p.half_done}
+
+
 def base_name(package: str) -> str:
     """ "libcuda1=550.163.01-2" -> "libcuda1"."""
     return package.split("=", 1)[0].split(":", 1)[0]

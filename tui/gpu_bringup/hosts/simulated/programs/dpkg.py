@@ -6,7 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import maintainer, sources
+from gpu_bringup.hosts.simulated import linker, maintainer, sources
 from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, INSTALLED, Installed
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
 from gpu_bringup.hosts.simulated.work import Program
@@ -229,9 +229,10 @@ def apt_mark(machine: Machine, argv: tuple[str, ...]) -> Program:
 @program("ldconfig")
 def ldconfig(machine: Machine, argv: tuple[str, ...]) -> Program:
     if "-p" not in argv:
+        linker.refresh(machine)
         return 0
     rows = []
-    for folder in ("/usr/local/lib", "/usr/lib/x86_64-linux-gnu"):
+    for folder in linker.FOLDERS:
         for name in machine.tree.names(folder) or ():
             if ".so." in name and machine.tree.exists(f"{folder}/{name}") and name.endswith(".1"):
                 shown = folder.replace("/usr/lib/", "/lib/")

@@ -236,33 +236,6 @@ def move_aside(machine: Machine, argv: tuple[str, ...]) -> Program:
     return 0
 
 
-@program("nvidia-uninstall")
-def uninstall(machine: Machine, argv: tuple[str, ...]) -> Program:
-    """NVIDIA's installer takes back what it put here: its own files, and nobody else's."""
-    if not machine.tree.exists("/usr/bin/nvidia-uninstall"):
-        yield "bash: nvidia-uninstall: command not found"
-        return 127
-    log = machine.text("/var/log/nvidia-installer.log")
-    match = re.search(r"version: (\S+)", log)
-    version = match[1] if match else ""
-    for name in machine.tree.names(probes.LIBRARIES) or ():
-        path = f"{probes.LIBRARIES}/{name}"
-        if version and (
-            name.endswith(f".so.{version}") or machine.tree.resolve(path).endswith(version)
-        ):
-            machine.tree.remove(path)
-    for path in ("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer"):
-        machine.tree.remove(path)
-    # It puts back the links that it found when it came.
-    for item in machine.packages.installed.values():
-        for path, text in item.offer.files:
-            if path.startswith(probes.LIBRARIES) and text.startswith("-> "):
-                machine.tree.link(path, text.removeprefix("-> "))
-    machine.changed()
-    yield "Uninstallation of existing driver: NVIDIA Accelerated Graphics Driver is complete."
-    return 0
-
-
 SCRIPTS = {"fetch-key.sh": fetch_key, "move-aside.sh": move_aside}
 """By their names; each does to the machine what the real script does to a host."""
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import probes
+from gpu_bringup.hosts.simulated import linker, probes
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
 from gpu_bringup.hosts.simulated.tree import Link
 
@@ -109,7 +109,8 @@ def nvidia_uninstall(machine: Machine, argv: tuple[str, ...]) -> Program:
         machine.tree.remove(f"{probes.LIBRARIES}/{stem}.{version}")
     for path in ("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer"):
         machine.tree.remove(path)
-    machine.changed()
+    # It runs ldconfig at its end, which leads the names to what is left.
+    linker.refresh(machine)
     yield "WARNING: Your driver installation has been altered since it was initially installed."
     yield f"Uninstallation of existing driver: NVIDIA Accelerated Graphics Driver ({version}) is complete."
     return 0

@@ -21,15 +21,17 @@ FRONT_END = "-m gpu_bringup "
 """In the command line of whatever shows a run, and not in that of its worker."""
 RESUME = ("apply", "--resume", "--no-color")
 _HOLDER = """#!/usr/bin/python3
-import fcntl, sys, time
+import fcntl, os, sys, time
 files = [open(name, "w") for name in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")]
 for file in files:
     fcntl.lockf(file, fcntl.LOCK_EX)
 print("held", flush=True)
-time.sleep(float(sys.argv[1]))
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
 """
+_RELEASED = "srv/released"
 HELD = 3.0
-"""Seconds that another package manager is at work."""
+"""Seconds that another package manager is at work from the step's start on."""
 GONE = 4.0
 """Seconds without network: less than the first pause between two attempts."""
 
@@ -120,16 +122,22 @@ def make_room(machine: Machine) -> None:
 
 
 def hold_lock(machine: Machine, log: Path) -> None:
-    """Another package manager is at work for some seconds."""
+    """Another package manager is at work, until ``release_lock``."""
     script = machine.root / "srv/unattended-upgr"
     script.write_text(_HOLDER)
     script.chmod(0o755)
-    machine.start("/srv/unattended-upgr", str(HELD), log=log)
+    machine.start("/srv/unattended-upgr", f"/{_RELEASED}", log=log)
     until = time.monotonic() + 10
     while b"held" not in log.read_bytes().split(b"unattended-upgr", 1)[-1]:
         if time.monotonic() > until:
             raise RuntimeError("the lock can't be held")
         time.sleep(0.02)
+
+
+def release_lock(machine: Machine) -> None:
+    """It ends some seconds from now: whoever needs the lock has met it by then."""
+    time.sleep(HELD)
+    (machine.root / _RELEASED).touch()
 
 
 def network_away(machine: Machine) -> Callable[[], None]:

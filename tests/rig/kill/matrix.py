@@ -196,6 +196,8 @@ class Rig:
                 f"{ended['event']} {ended.get('state')}: {ended.get('message', '')[:300]}"
             )
             faults.make_room(machine)
+        elif cell.fault == "lock":
+            faults.release_lock(machine)
         elif cell.fault == "network":
             join = faults.network_away(machine)
         elif cell.fault == "no-network":
@@ -232,7 +234,7 @@ class Rig:
             front_end.wait(_PATIENCE)
             faults.make_room(machine)
             machine.network(up=True)
-        elif cell.fault != "lock":
+        else:
             wait_for_worker(machine, cell)
         if cell.fault == "ssh":
             faults.cut_ssh(machine)
@@ -243,11 +245,12 @@ class Rig:
         elif cell.fault == "power":
             machine.power_off()
             machine.boot()
-        status = front_end.wait(_PATIENCE)
-        if cell.fault == "lock":
-            return
+        elif cell.fault == "lock":
+            faults.release_lock(machine)
+        front_end.wait(_PATIENCE)
         status = faults.plain(machine, log).wait(_PATIENCE)
         if not machine.events():
+            # It never began, and said that nothing was changed.
             status = faults.plain(machine, log, *wish).wait(_PATIENCE)
         if status != 0:
             cell.problems.append(f"the restart ends with {status}")

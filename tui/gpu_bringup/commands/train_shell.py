@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
-from gpu_bringup.commands.output import clean, paint, show, wrap
+from gpu_bringup.commands.output import beside, clean, paint, show, wrap
 from gpu_bringup.errors import ExitCode, InputError
 from gpu_bringup.training.exercise import Exercise
-from gpu_bringup.training.shell import OUTPUT, TEACH, Console, story
+from gpu_bringup.training.shell import OUTPUT, RUNG, RUNG_HEAD, TEACH, Console, story
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +31,9 @@ def practise(found: Library, lesson: Lesson, operator: str, arguments: argparse.
     catalogue = engine.load_catalogue(getattr(arguments, "profiles", None))
     exercise = _exercise(found, lesson, catalogue, operator, again=bool(arguments.again))
     console = Console(exercise)
+    exercise.host.speed = float(arguments.speed)
     for text in story(exercise):
-        show(wrap(text))
+        show(wrap(text, hang=2 if text.startswith("- ") else 0))
     show()
     show("help lists the words; check tells how it stands; quit leaves.")
     read = _reader(console, exercise.folder / "history")
@@ -79,10 +80,14 @@ def _exercise(
 def _print(kind: str, line: str) -> None:
     if kind == OUTPUT:
         show(line)
+    elif kind == RUNG:
+        head, mark = line[:28], line[28:RUNG_HEAD]
+        colour = {"holds": "green", "BROKEN": "red", "follows": "yellow"}.get(mark.strip(), "dim")
+        show(beside(f"{head}{mark}", line[RUNG_HEAD:], f"{head}{paint(mark, colour)}"))
     elif kind == TEACH:
         show(paint(wrap(line, hang=2), "yellow"))
     else:
-        show(paint(line, "cyan") if len(line) < 100 else wrap(line))
+        show(paint(wrap(line, hang=2), "cyan") if not line.startswith(" ") else line)
 
 
 def _ask(prompt: Prompt) -> str | None:

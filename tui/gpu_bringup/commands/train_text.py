@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
 from gpu_bringup.commands.output import paint, print_json, say, show, usable_output, wrap
-from gpu_bringup.errors import ExitCode, HostError
-from gpu_bringup.training import simulation
+from gpu_bringup.errors import ExitCode, HostError, InputError
+from gpu_bringup.training import library, proofs, simulation
 from gpu_bringup.training.exercise import Exercise
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from gpu_bringup.model.catalogue import Catalogue
     from gpu_bringup.model.lesson import Lesson
     from gpu_bringup.training.library import Library
 
@@ -57,7 +58,8 @@ def lesson_from(source: str, fault: str, output: Path | None, extra: Path | None
     from gpu_bringup.training import from_record
 
     usable_output(output)
-    made = from_record.lesson_text(source, engine.load_catalogue(extra), fault)
+    catalogue = engine.load_catalogue(extra)
+    made = from_record.lesson_text(source, catalogue, fault)
     if output is None or str(output) == "-":
         show(made.text.rstrip("\n"))
     else:
@@ -67,6 +69,15 @@ def lesson_from(source: str, fault: str, output: Path | None, extra: Path | None
         except OSError as error:
             raise HostError(f"{output} can't be written: {error.strerror}") from error
         say(f"Written: {output}")
+        for problem in _wrong(output, catalogue):
+            say(wrap(f"! {problem.message}"))
     for note in made.notes:
         say(wrap(f"! {note}"))
     return ExitCode.OK
+
+
+def _wrong(path: Path, catalogue: Catalogue) -> list[InputError]:
+    """What is wrong with a lesson that was made."""
+    found = library.examine(path)
+    own = [item for item in found.lessons.values() if found.places[item.id].file == str(path)]
+    return list(proofs.problems(found, catalogue, own))

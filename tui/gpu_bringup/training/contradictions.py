@@ -1,4 +1,4 @@
-"""Does a simulated machine's state contradict itself? Pure. Rendered files follow from the state and can't."""
+"""Does a simulated machine's state contradict itself? Pure. (What is rendered from the state can't.)"""
 
 from __future__ import annotations
 

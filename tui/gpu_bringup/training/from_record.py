@@ -94,10 +94,20 @@ def lesson_text(source: str, catalogue: Catalogue, fault: str = "") -> Made:
     return Made(_text(replace(wanted, rungs=rungs, cause=cause)), tuple(notes))
 
 
+def server_of(path: Path, catalogue: Catalogue) -> tuple[str, tuple[str, ...]]:
+    """(builder with its parameters, faults) of a simulated server like the recorded one.
+
+    Raises:
+        InputError: it can't be read, or nothing of what is broken in it can be simulated.
+    """
+    found = _of_record(path, catalogue, "", alone=False)
+    return found.builder, found.faults
+
+
 # --- what is known ---------------------------------------------------------------------------------
 
 
-def _of_record(path: Path, catalogue: Catalogue, fault: str) -> _Wanted:
+def _of_record(path: Path, catalogue: Catalogue, fault: str, *, alone: bool = True) -> _Wanted:
     host = engine.open_host(path)
     facts = engine.observe(host)
     report = engine.examine(host, facts, Answers(), catalogue).report
@@ -109,7 +119,7 @@ def _of_record(path: Path, catalogue: Catalogue, fault: str) -> _Wanted:
     faults = () if report.fresh else FAULT_OF_CAUSE.get(cause, ())
     if fault:
         faults = (*faults, str(named.parse(fault, file="--break")))
-    if not faults and not report.fresh:
+    if not faults and not report.fresh and alone:
         told = f"its cause ({cause}) is none that can be simulated" if cause else "it is healthy"
         raise InputError(
             f"no lesson can be made of it: {told}",

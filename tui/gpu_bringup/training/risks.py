@@ -50,7 +50,8 @@ _RISKS: tuple[tuple[Callable[[Words], bool], str], ...] = (
     ),
     (
         lambda w: (
-            w[0] in ("dpkg", "rpm") and any(re.match(r"--(force(?!-conf)|nodeps)", word) for word in w[1:])
+            w[0] in ("dpkg", "rpm")
+            and any(re.match(r"--(force(?!-conf)|nodeps)", word) for word in w[1:])
         ),
         "the package manager's own checks were switched off",
     ),

@@ -52,7 +52,8 @@ class Judgement:
             return "Handed over, but this is not one to give up: a command still helps here."
         if self.mended:
             return f"It works again, but not as it should be reached: {'; '.join(wrong)}."
-        return f"Not yet: {', '.join(self.broken) or 'nothing'} doesn't hold."
+        verb = "don't" if len(self.broken) > 1 else "doesn't"
+        return f"Not yet: {', '.join(self.broken) or 'nothing'} {verb} hold."
 
     def to_json(self) -> dict[str, Any]:
         return {

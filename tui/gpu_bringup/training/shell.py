@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpu_bringup.errors import BringupError
+from gpu_bringup.model.ladder import State
 from gpu_bringup.training import told
 from gpu_bringup.training.filters import FILTERS
 from gpu_bringup.training.interpreter import BUILT_INS, Ask, Interpreter
@@ -21,8 +22,18 @@ from gpu_bringup.training.interpreter import BUILT_INS, Ask, Interpreter
 if TYPE_CHECKING:
     from gpu_bringup.training.exercise import Exercise
 
-OUTPUT, TEACH, STATE = "output", "teach", "state"
-"""Kinds of lines: of a command, of the teacher, about how the exercise stands."""
+OUTPUT, TEACH, STATE, RUNG = "output", "teach", "state", "rung"
+"""Kinds of lines: of a command, of the teacher, about how the exercise stands, of a rung."""
+RUNG_HEAD = 38
+"""Columns of a rung's line before its summary."""
+_WORDS = {
+    State.OK: "holds",
+    State.BROKEN: "BROKEN",
+    State.BLOCKED: "follows",
+    State.UNKNOWN: "unknown",
+    State.SKIPPED: "not here",
+}
+"""The states in the words of ``gpu-bringup check``."""
 
 Show = Callable[[str, str], None]
 """Gets (kind, line)."""
@@ -134,7 +145,7 @@ class Console:
             return self._check(show)
         elif word == "hint":
             given = self.exercise.hint()
-            more = " (hint: a stronger one)" if given.stronger else ""
+            more = " (Type hint again for a stronger one.)" if given.stronger else ""
             show(TEACH, f"{given.text}{more}")
         elif word == "explain":
             self._explain(line.strip().partition(" ")[2], show)
@@ -175,7 +186,7 @@ class Console:
         report = self.exercise.situation().report
         for rung in RUNGS:
             result = report.rung(rung.id)
-            show(STATE, f"  {rung.title:<25} {result.state.value:<8} {result.summary}")
+            show(RUNG, f"  {rung.title:<25} {_WORDS[result.state]:<9} {result.summary}")
         judgement = self.exercise.judgement()
         show(STATE, judgement.words)
         for rule in judgement.rules:

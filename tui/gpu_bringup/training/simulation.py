@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.catalogue.entries import guess
 from gpu_bringup.errors import HostError, InputError
 from gpu_bringup.hosts.base import Exited, Lines, Prompt
 from gpu_bringup.hosts.simulated import builders, faults_lessons
+from gpu_bringup.hosts.simulated.dkms_tree import NAMES as NVIDIA
 from gpu_bringup.hosts.simulated.faults import FAULTS, breaks
 from gpu_bringup.hosts.simulated.host import SimulatedHost
 from gpu_bringup.hosts.simulated.programs.words import TABLE
-from gpu_bringup.hosts.simulated.dkms_tree import NAMES as NVIDIA
 from gpu_bringup.model.plan import Command
 from gpu_bringup.training import named
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.base import Host, Session
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.lesson import Lesson
-    from gpu_bringup.training.library import Library
+    from gpu_bringup.training.library import Library, Place
     from gpu_bringup.training.named import Named
 
 PASSWORD = "training1"
@@ -130,14 +131,13 @@ def build(library: Library, lesson: Lesson) -> Machine:
     """
     place = library.places[lesson.id]
     if lesson.host.record:
-        raise place.fault(
-            "make a lesson of a record with gpu-bringup train --from-record FILE", ".host.record"
-        )
-    words = library.builder(lesson)
-    try:
-        machine = builders.build(words.name, **words.as_dict)
-    except InputError as error:
-        raise place.fault(error.message, ".host.builder") from error
+        machine = _recorded(place, lesson.host.record)
+    else:
+        words = library.builder(lesson)
+        try:
+            machine = builders.build(words.name, **words.as_dict)
+        except InputError as error:
+            raise place.fault(error.message, ".host.builder") from error
     for number, fault in enumerate(library.faults(lesson)):
         try:
             _break(machine, fault)
@@ -146,6 +146,18 @@ def build(library: Library, lesson: Lesson) -> Machine:
     # What happened before the story begins is nobody's doing.
     machine.events = ()
     return machine
+
+
+def _recorded(place: Place, name: str) -> Machine:
+    """A server like the one that a record beside the lesson tells of, with the same fault."""
+    from gpu_bringup.engine import load_catalogue
+    from gpu_bringup.training.from_record import server_of
+
+    path = Path(str(place.folder)) / name
+    try:
+        return make(*server_of(path, load_catalogue()))
+    except InputError as error:
+        raise place.fault(error.message, ".host.record") from error
 
 
 def make(builder: str, faults: Sequence[str]) -> Machine:

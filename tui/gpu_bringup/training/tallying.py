@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.training.events import standing
@@ -56,9 +57,7 @@ def handed_over(events: Sequence[Event]) -> bool:
 def worked(events: Sequence[Event]) -> float:
     """Seconds of the operator's own time."""
     times = [datetime.fromisoformat(event["time"].replace("Z", "+00:00")) for event in events]
-    pauses = (
-        (after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)
-    )
+    pauses = ((after - before).total_seconds() for before, after in pairwise(times))
     return sum(min(LONGEST_PAUSE, max(0.0, pause)) for pause in pauses)
 
 

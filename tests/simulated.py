@@ -1,0 +1,191 @@
+"""What tests of the simulated host share: look, plan, take the steps in this process, look again."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpu_bringup import engine
+from gpu_bringup.errors import InputError
+from gpu_bringup.hosts.base import Exited, Lines, Prompt
+from gpu_bringup.hosts.simulated import booting, builders, faults
+from gpu_bringup.hosts.simulated.host import SimulatedHost, SimulatedSession
+from gpu_bringup.hosts.simulated.work import Ask
+from gpu_bringup.model.answers import Answers
+from gpu_bringup.model.plan import Command, Plan
+from gpu_bringup.run.journal import Journal
+from gpu_bringup.run.runner import Runner
+
+if TYPE_CHECKING:
+    from gpu_bringup.engine import Situation
+    from gpu_bringup.hosts.simulated.machine import Machine
+    from gpu_bringup.model.catalogue import Catalogue
+
+PASSWORD = "enrol-it-1"
+"""What is typed wherever a simulated command asks for a secret."""
+
+
+class AttendedHost(SimulatedHost):
+    """Somebody is there who answers each question with the password."""
+
+    def open(self, command: Command, *, rows: int = 24, columns: int = 100) -> SimulatedSession:
+        session = SimulatedSession(self, command)
+        for _ in range(4):
+            session.send(PASSWORD)
+        return session
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> Catalogue:
+    """The project's own data."""
+    return engine.load_catalogue()
+
+
+def look(machine: Machine, answers: Answers | None = None) -> Situation:
+    """Facts, ladder and plan of a machine."""
+    host = SimulatedHost(machine)
+    return engine.examine(host, engine.observe(host), answers or Answers(), catalogue())
+
+
+def run(machine: Machine, *argv: str) -> tuple[int, str]:
+    """(exit status, output) of one command, by a person who answers with the password."""
+    lines: list[str] = []
+    status = -1
+    for event in AttendedHost(machine).open(Command(argv)):
+        if isinstance(event, Lines):
+            lines += event.lines
+        elif isinstance(event, Exited):
+            status = event.status
+        else:
+            assert isinstance(event, Prompt)
+    return status, "".join(f"{line}\n" for line in lines)
+
+
+def reboot(machine: Machine, password: str = PASSWORD) -> None:
+    """Restart, with somebody at the console who answers MokManager."""
+    work = booting.reboot(machine)
+    said = next(work, None)
+    while said is not None:
+        try:
+            said = work.send(password) if isinstance(said, Ask) else next(work)
+        except StopIteration:
+            return
+
+
+def take(machine: Machine, plan: Plan) -> tuple[str, str]:
+    """Take a plan's steps, restarting where it says so: (state at the end, its message)."""
+    shared = Path("/dev/shm")
+    place = shared if shared.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        folder = Path(name)
+        state, message = "", ""
+        for _ in range(4):
+            journal = Journal(folder)
+            state = Runner(AttendedHost(machine), plan, folder, journal, backoff=(0,)).run()
+            message = str(journal.events[-1].get("message", ""))
+            journal.close()
+            if state != "reboot":
+                break
+            reboot(machine)
+        if state not in ("done", "reboot"):
+            logs = sorted((folder / "logs").glob("*"))
+            message += "".join(path.read_text()[-600:] for path in logs[-1:])
+    return state, message
+
+
+@dataclass(frozen=True)
+class Broken:
+    """How a random broken server was made; written down, so that it can be made again."""
+
+    builder: str
+    parameters: tuple[tuple[str, str], ...]
+    faults: tuple[str, ...]
+
+    def make(self) -> Machine:
+        """The machine.
+
+        Raises:
+            InputError: these faults can't happen to this server, or not together.
+        """
+        machine = builders.build(self.builder, **dict(self.parameters))
+        for name in self.faults:
+            faults.breaks(machine, name)
+        return machine
+
+    def __str__(self) -> str:
+        told = " ".join(f"{key}={value}" for key, value in self.parameters)
+        return f"{self.builder} {told}: {' + '.join(self.faults) or 'fresh'}"
+
+
+MENDABLE = tuple(
+    name for name in faults.FAULTS
+    if name not in ("xid-79", "running-job", "loud-log")
+)  # fmt: skip
+"""Faults that the engine's plan mends; a GPU that fell off the bus needs hands."""
+
+
+def random_server(draw: random.Random) -> Broken:
+    """A server of some shape with one to three faults, or a fresh one."""
+    gpu = draw.choice(("h100", "h100", "h200", "a100", "l4", "blackwell"))
+    secure = draw.random() < 0.3
+    flavour = "proprietary" if gpu != "blackwell" and draw.random() < 0.25 else "open"
+    parameters = {
+        "gpu": gpu,
+        "gpus": draw.choice(("1", "1", "2", "8")),
+        "secure_boot": "on" if secure else "off",
+        "flavour": flavour,
+    }
+    if draw.random() < 0.1:
+        parameters["driver"] = "none"
+        return Broken("debian13", tuple(parameters.items()), ())
+    if draw.random() < 0.2:
+        parameters["driver"] = draw.choice(("580.159.03", "580.142"))
+    chosen = draw.sample(MENDABLE, draw.choice((1, 1, 1, 2, 2, 3)))
+    return Broken("debian13", tuple(parameters.items()), tuple(chosen))
+
+
+def random_broken(seed: int) -> tuple[Broken, Machine]:
+    """The first server of a seed whose faults can happen together, and really break it."""
+    draw = random.Random(seed)
+    while True:
+        made = random_server(draw)
+        try:
+            return made, made.make()
+        except InputError:
+            continue
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How the mending of one server went."""
+
+    made: Broken
+    steps: tuple[str, ...]
+    wrong: str
+    """What does not hold; empty: it is healthy, and nothing is left to plan."""
+
+
+def recover(made: Broken, machine: Machine) -> Recovery:
+    """Check, plan, apply; then the ladder must be healthy and a second plan empty."""
+    before = look(machine)
+    steps = tuple(step.id for step in before.plan.steps)
+    if before.plan.steps:
+        state, message = take(machine, before.plan)
+        if state != "done":
+            return Recovery(made, steps, f"{state}: {message}")
+    after = look(machine) if before.plan.steps else before
+    bad = [
+        f"{r.id} {r.state.value} {r.summary} {[c.cause for c in r.causes]}"
+        for r in after.report.rungs
+        if r.state.value not in ("ok", "skipped")
+    ]
+    left = [step.id for step in after.plan.steps]
+    wrong = "; ".join(bad) + (f" second plan: {left}" if left else "")
+    return Recovery(made, steps, wrong)
+
+
+__all__ = ["Broken", "Recovery", "look", "random_broken", "recover", "replace", "run", "take"]

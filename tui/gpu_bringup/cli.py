@@ -125,6 +125,10 @@ def _train(train: argparse.ArgumentParser) -> None:
         help="for the instructor: break the running exercise LESSON further, from a second terminal; "
         "with --from-record: break the record's server",
     )  # fmt: skip
+    train.add_argument(
+        "--speed", type=float, default=0.0, metavar="N",
+        help="simulated seconds a second, so that a build takes its time (default: no waiting)",
+    )  # fmt: skip
     train.add_argument("--again", action="store_true", help="start the exercise again")
     train.add_argument("--operator", metavar="NAME", help="who practises (default: this user)")
     train.add_argument(

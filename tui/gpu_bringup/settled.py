@@ -42,7 +42,9 @@ def installed_versions(facts: Facts) -> dict[str, str]:
     """Package -> version of everything installed that matters; empty where it is unknown."""
     if isinstance(facts.packages.installed, Unknown):
         return {}
-    return {item.name: item.version for item in facts.packages.installed if item.installed}
+    found = facts.packages.installed
+    # What only waits to be configured is here: finishing it is less than another driver.
+    return {item.name: item.version for item in found if item.installed or item.half_done}
 
 
 def _present(assessment: Assessment, versions: dict[str, str]) -> str | None:

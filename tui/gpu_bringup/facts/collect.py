@@ -324,7 +324,7 @@ def collect(
         containers=known["containers"],
         storage=known["storage"],
         toolkit=known["toolkit"],
-        log=replace(known["log"], refused_older=known["refused-older"]),
+        log=replace(known["log"], refused_older=known["refused-older"] is True),
         outdated_images=known["outdated-images"],
         initramfs=initramfs.observe(host, known["kernels"]) if deep else Unknown("not looked at"),
         recorded=host.kind == "recorded",

@@ -115,12 +115,17 @@ class Apt:
         return apt_output.parse_sizes(output)
 
     def mend(self) -> tuple[Command, ...]:
-        """Configure what was left unconfigured, then complete unmet dependencies."""
+        """Configure what was left unconfigured, then complete unmet dependencies.
+
+        dpkg ends with 1 where a package lacks what it needs (a compiler, a library): that is what
+        the second command brings, and then it configures again. Its own exit status counts.
+        """
         return (
             Command(
                 ("dpkg", "--force-confdef", "--force-confold", "--configure", "-a"),
                 environment=ENVIRONMENT,
                 package_manager=True,
+                ok_statuses=(0, 1),
             ),
             _apt("install", "--no-install-recommends", "--fix-broken", network=True),
         )

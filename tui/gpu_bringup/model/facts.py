@@ -221,6 +221,11 @@ class Package:
         return len(self.status) > 1 and self.status[1] == "i"
 
     @property
+    def half_done(self) -> bool:
+        """Unpacked and not configured: what ``dpkg --configure -a`` finishes in this same version."""
+        return self.status[1:2] in ("U", "F", "W", "t")
+
+    @property
     def held(self) -> bool:
         return self.status.startswith("h")
 
@@ -442,7 +447,7 @@ class LogFacts:
 
     lines: Fact[tuple[str, ...]] = _NOT_LOOKED
     """NVRM, nvidia, nouveau, Xid, lockdown and signature lines, oldest first."""
-    refused_older: Fact[bool] = False
+    refused_older: bool = False
     """The nvidia module's file was written after the kernel's last refusal of a module."""
 
 

@@ -159,7 +159,7 @@ def _load(facts: Facts) -> Witness:
         text = "nobody has tried since the boot: modprobe nvidia (as root) shows it"
         return Witness(name, OPEN, text, source)
     last = said[-1].strip()
-    if REFUSED.search(last) and facts.log.refused_older is True:
+    if REFUSED.search(last) and facts.log.refused_older:
         text = "it was made anew since it was refused: modprobe nvidia (as root) shows it"
         return Witness(name, OPEN, text, source)
     return Witness(name, BAD if REFUSED.search(last) else GOOD, last, source)

@@ -56,6 +56,24 @@ def test_what_a_text_denies_or_looks_for_is_no_finding(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        'How we fixed "NVRM: Xid (PCI:0000:1a:00): 79, GPU has fallen off the bus" in spring',
+        "If you see 'Failed to initialize NVML: Driver/library version mismatch', restart it",
+        "runbook GPU-7: NVRM: Xid (PCI:0000:1a:00): 79, pid=1",
+    ],
+)
+def test_advice_that_names_a_message_states_nothing(text: str) -> None:
+    assert told(text).findings == ()
+
+
+def test_the_message_is_shown_however_far_in_its_line_it_stands() -> None:
+    line = "(EngineCore pid=77) " + "padding " * 30 + "Error 802: system not yet initialized"
+    finding = told(line).findings[0]
+    assert "Error 802" in finding.lines[0][1][:80]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "Xid 79 was seen twice this week",
         "no other process ran: NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.",
         "no Xid 48 in the log, but Xid 79 at the end",

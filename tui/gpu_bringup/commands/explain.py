@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,11 @@ UNCONFIRMED = (
 )
 _TOLD = 3
 """Findings that are shown to people in full."""
+_ROWS = 2
+"""Further rows of one line."""
 _LINES = 4
+_ROWS = 2
+"""Further rows of one line."""
 _SOURCES = 2
 _LAST_XID = 999
 """NVIDIA's numbers have three digits at most."""
@@ -134,7 +139,10 @@ def _print(place: int, finding: Finding, before: set[str]) -> None:
         show(wrap(UNCONFIRMED, 3))
     room = max(40, columns() - 16)
     for number, text in finding.lines[:_LINES]:
-        show(paint(f"   line {number:>6} ", "dim") + _short(text, room))
+        first, *more = textwrap.wrap(text, room) or [""]
+        show(paint(f"   line {number:>6} ", "dim") + first)
+        for row in more[:_ROWS]:
+            show(" " * 15 + row)
     for words in finding.decoded:
         show(wrap(f"= {words}", 3))
     if finding.tell_apart:
@@ -182,7 +190,3 @@ def _written(file: Write) -> str:
 
 def _marks(step: Step) -> tuple[tuple[str, bool], ...]:
     return (("stops GPU work", step.stops_workloads), ("needs a reboot", step.reboot))
-
-
-def _short(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"

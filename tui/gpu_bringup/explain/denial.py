@@ -42,6 +42,14 @@ _CODE_AFTER = re.compile(
     r"(?:there|found|detected|present|in\b)",
     re.IGNORECASE,
 )
+# Advice and memories name a message without stating it.
+_RECALLED = re.compile(
+    r"\b(?:if|when(?:ever)?|once|should) (?:you|we|one|someone|anybody) (?:ever |still )?"
+    r"(?:see|get|find|meet|hit|saw|got)s?\b[^.;]{0,40}$"
+    r"|\bhow (?:we|i|to|you) (?:once |then )?(?:fix|solv|mend|repair|handl|got|get|react)\w*\b[^.;]{0,60}$"
+    r"|\b(?:runbook|playbook|cheat ?sheet|known issues?|faq)\b[^.;]{0,60}$",
+    re.IGNORECASE,
+)
 _REACH = 120
 """Characters around a match that are looked at."""
 
@@ -50,6 +58,8 @@ def is_denied(text: str, start: int, end: int) -> bool:
     """Does the line say of ``text[start:end]`` that it isn't there, or only search for it?"""
     before, after = text[max(0, start - _REACH) : start], text[end : end + _REACH]
     if _DENIED_BEFORE.search(before) or _LOOKED_FOR.search(before) or _DENIED_AFTER.match(after):
+        return True
+    if _RECALLED.search(before):
         return True
     if not _CODE.search(text[start:end]):
         return False

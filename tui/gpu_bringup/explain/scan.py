@@ -19,6 +19,7 @@ _SHOWN = 3
 _TOLD = 1000
 """Characters of a line that are kept, from a little before what matched."""
 _BEFORE = 40
+_PREFIX = 64
 _ENOUGH = 64
 """A sign that was seen so often is counted no further."""
 _MOST_WORDS = 100_000
@@ -187,6 +188,9 @@ class Scanner:
         groups = {name: value for name, value in match.groupdict().items() if value}
         if len(text) > _TOLD:
             text = text[max(0, match.start() - _BEFORE) :][:_TOLD]
+        elif match.start() > _PREFIX:
+            # What stands far in front (a logger's prefix, a path) would push the message off the screen.
+            text = "…" + text[match.start() - _BEFORE // 2 :]
         if rule.sign.then:
             self._pending.append(
                 _Pending(rule, 0, number + rule.sign.within, [(number, text)], groups)

@@ -27,7 +27,7 @@ def check_lessons(catalogue: Catalogue, path: Path | None) -> tuple[int, list[In
     from gpu_bringup.training import library, proofs
 
     wrong: list[InputError] = []
-    if path is None:
+    if path is None or (not path.is_dir() and not library.holds_lessons(path)):
         return len(library.load(None, wrong.append).lessons), wrong
     found = library.examine(path, wrong.append)
     own = [lesson for lesson in found.lessons.values() if found.places[lesson.id].layer > 0]

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         from gpu_bringup.commands.train_auto import solve
 
         return solve(found, lesson, arguments, as_json)
-    if arguments.fault:
+    if arguments.fault is not None:
         from gpu_bringup.commands.train_text import break_exercise
 
         return break_exercise(found, lesson, operator, arguments)

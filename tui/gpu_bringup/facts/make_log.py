@@ -9,7 +9,8 @@ _NO_SPACE = re.compile(r"No space left on device")
 _TELLING = re.compile(
     r"(?:fatal )?error: |\bmodpost: .*(?:GPL-incompatible|undefined|module layout)|"
     r"^(?:ERROR|FATAL): modpost|\*\*\* |No space left on device|"
-    r"command not found|^/bin/sh: \d+: \S+: not found|Killed signal|cannot allocate memory|virtual memory exhausted",
+    r"command not found|^/bin/sh: \d+: \S+: not found|Killed signal|"
+    r"cannot allocate memory|virtual memory exhausted",
     re.IGNORECASE,
 )
 _NOISE = re.compile(

@@ -91,11 +91,26 @@ def repair_by_dkms(package: DriverPackage, release: str, facts: Facts) -> tuple[
 
 
 def reinstall(manager: PackageManager, names: Sequence[str], facts: Facts) -> tuple[Command, ...]:
-    """Install the same versions again, and hold again what is held: dpkg forgets holds over it."""
+    """Install the same versions again, and hold again what is held: dpkg forgets holds over it.
+
+    apt takes the candidate for it, which may be a later driver than the rest: a driver's package is
+    asked for in its own version, in any packaging revision of it.
+    """
     listing = facts.packages.installed
-    held = {p.name for p in listing if p.held} if not isinstance(listing, Unknown) else set()
-    again = tuple(name for name in (n.partition("=")[0] for n in names) if name in held)
+    have = {p.name: p for p in listing} if not isinstance(listing, Unknown) else {}
+    bare = [name.partition("=")[0] for name in names]
+    again = tuple(name for name in bare if name in have and have[name].held)
+    if manager.name == "apt":
+        names = tuple(
+            _same(have[base].version, base) if base in have else name
+            for base, name in zip(bare, names, strict=True)
+        )
     return (manager.reinstall(names), *((manager.hold(again),) if again else ()))
+
+
+def _same(version: str, name: str) -> str:
+    upstream, dash, _ = version.rpartition("-")
+    return f"{name}={upstream}-*" if dash and is_driver_package(name) else name
 
 
 def _source_gone(package: DriverPackage, facts: Facts) -> bool:

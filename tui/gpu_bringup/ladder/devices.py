@@ -189,9 +189,35 @@ def _with_persistence(unit: str) -> Step:
     )
 
 
-def repair(ctx: Context) -> tuple[Step, ...]:
-    if ctx.outside_driver or ctx.family is None or not can_run(ctx):
+def _at_next_boot(ctx: Context) -> tuple[Step, ...]:
+    """The daemon switched on for the boot that the driver needs anyway; it can't run before."""
+    unit = _persistence_unit(ctx)
+    asked = ctx.target is not None and ctx.facts.services.persistenced_enabled is False
+    if not unit or not asked or later(ctx) or ctx.facts.platform.init != "systemd":
         return ()
+    if _coming(ctx) or _ubuntus_own(ctx):
+        # The package that comes switches it on itself.
+        return ()
+    return (
+        Step(
+            id="persistence",
+            rung="devices",
+            title="Let the persistence daemon start at every boot",
+            why="Without it the driver shuts a GPU down whenever the last program leaves it: the next "
+            "start then takes seconds. It starts with the driver, at the boot that this plan ends with.",
+            commands=(systemctl("enable", unit),),
+            undo=(systemctl("disable", unit),),
+            done_when=("devices",),
+            estimate_seconds=5,
+        ),
+    )
+
+
+def repair(ctx: Context) -> tuple[Step, ...]:
+    if ctx.outside_driver or ctx.family is None:
+        return ()
+    if not can_run(ctx):
+        return _at_next_boot(ctx)
     steps: list[Step] = []
     expected = max(len(gpus(ctx)), 1)
     nodes = ctx.facts.devices.nodes

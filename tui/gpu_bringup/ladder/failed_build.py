@@ -77,13 +77,22 @@ def removal_step(ctx: Context) -> Step | None:
     same = {name for name in gone if upstream_version(packages_version(ctx, name)) == _wanted(ctx)}
     if names & same:
         return None
+    manager = ctx.family.manager
+    listing = ctx.facts.packages.installed
+    held = () if isinstance(listing, Unknown) else tuple(p.name for p in listing if p.held)
+    commands = [manager.remove(gone)]
+    if any(name in held for name in gone):
+        commands.insert(0, manager.unhold(tuple(name for name in gone if name in held)))
+    if ctx.facts.packages.interrupted is True and manager.name == "apt":
+        # apt refuses everything while dpkg's journal waits; that the build fails again is known.
+        commands.insert(0, manager.mend()[0])
     return Step(
         id="remove-failed-driver",
         rung="packages",
         title=f"Remove {listed(gone)}, which does not compile on this kernel",
         why="The package is half configured, and every later installation would try its build again "
         "and stop there. The chosen driver takes its place.",
-        commands=(ctx.family.manager.remove(gone),),
+        commands=tuple(commands),
         stops_workloads=True,
         estimate_seconds=30,
         risk="Modules of this driver that were built for older kernels go as well. Taking the run back "

@@ -17,8 +17,8 @@ from gpu_bringup.ladder.view import (
     driver_traces,
     header_metas,
     installed_package,
+    known_packages,
     outside_skip,
-    packages,
 )
 from gpu_bringup.ladder.words import Say, ev, listed, plural
 from gpu_bringup.model.plan import Step
@@ -43,7 +43,7 @@ def _kernel_metas(ctx: Context) -> tuple[str, ...]:
     """
     if ctx.family is None:
         return ()
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     described = isinstance(ctx.facts.packages.repositories, Unknown) and ctx.facts.recorded
     names: list[str] = []
     for release in ctx.releases:
@@ -61,7 +61,7 @@ def _kernel_metas(ctx: Context) -> tuple[str, ...]:
 
 def _metas_lacking(ctx: Context) -> tuple[str, ...]:
     """Header metas that don't follow although the kernel's meta does."""
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     return tuple(name for name in _header_metas(ctx) if name not in have)
 
 
@@ -73,7 +73,7 @@ def hold_set(ctx: Context) -> tuple[str, ...]:
     """
     if ctx.target is None or not ctx.target.hold:
         return ()
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     # Of a driver that is here as a whole, what was never installed is not held either.
     mine = driver_set(ctx)
     coming = mine if to_come(ctx) or not any(base_name(name) in have for name in mine) else ()
@@ -86,7 +86,7 @@ def arriving(ctx: Context) -> tuple[str, ...]:
 
     They aren't held before they are there, and a hold of the version before doesn't mean them.
     """
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     coming = {base_name(name) for name in to_come(ctx)} | set(_metas_lacking(ctx))
     return tuple(name for name in hold_set(ctx) if name in coming and name not in have)
 
@@ -101,7 +101,7 @@ def _own_set(ctx: Context) -> tuple[str, ...]:
 
 def _shielded(ctx: Context, name: str) -> bool:
     """Is a package held, or kept from unattended upgrades?"""
-    package = packages(ctx.facts).get(name)
+    package = known_packages(ctx.facts).get(name)
     if package is not None and package.held:
         return True
     patterns = ctx.facts.packages.unattended_blacklist
@@ -118,7 +118,7 @@ def _shielded(ctx: Context, name: str) -> bool:
 
 
 def _held(ctx: Context, names: tuple[str, ...]) -> tuple[str, ...]:
-    have = packages(ctx.facts)
+    have = known_packages(ctx.facts)
     return tuple(name for name in names if name in have and have[name].held)
 
 
@@ -126,7 +126,7 @@ def _hold_causes(ctx: Context) -> tuple[list[Cause], list[str], list[Evidence]]:
     target_set = hold_set(ctx)
     if target_set:
         held = _held(ctx, target_set)
-        have = packages(ctx.facts)
+        have = known_packages(ctx.facts)
         there = any(base_name(name) in have for name in driver_set(ctx))
         # Once the set is there, a name that isn't can't be held (what lacks is the module rung's).
         free = [n for n in target_set if n not in held and (n in have or not there)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpu_bringup.ladder.causes import cause
-from gpu_bringup.ladder.view import module_files
+from gpu_bringup.ladder.view import has_module, module_files, wanted
 from gpu_bringup.ladder.words import ev
 
 if TYPE_CHECKING:
@@ -35,15 +35,17 @@ def nouveau_causes(ctx: Context) -> list[Cause]:
 
 
 def stale_causes(ctx: Context) -> list[Cause]:
-    """Images that hold another version of the nvidia module than the one on disk."""
+    """Images that hold another version of the nvidia module than the one that is, or will be, on disk."""
     found = []
     for image in images(ctx):
         inside = image.module("nvidia")
         files = module_files(ctx, image.kernel)
-        if inside is None or not isinstance(inside.version, str) or not files:
+        if inside is None or not isinstance(inside.version, str):
             continue
-        disk = files[0].version
+        stays = bool(files) and has_module(ctx, image.kernel)
+        disk = files[0].version if stays else wanted(ctx).version or None
+        where = files[0].path if stays else "the module to be built"
         if isinstance(disk, str) and disk != inside.version:
-            told = (ev(image.path, inside.version), ev(files[0].path, disk))
+            told = (ev(image.path, inside.version), ev(where, disk))
             found.append(cause("initramfs-stale-module", 0.93, *told))
     return found

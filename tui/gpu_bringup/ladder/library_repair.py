@@ -12,6 +12,7 @@ from gpu_bringup.ladder.view import (
     base_name,
     driver_set,
     installed_package,
+    known_packages,
     packages,
     upstream_version,
 )
@@ -153,7 +154,8 @@ def align_step(ctx: Context, version: str) -> Step | None:
     names = tuple(dict.fromkeys([*driver_set(ctx), *sorted(apart)]))
     if not names:
         return None
-    held = tuple(base_name(n) for n in names if base_name(n) in have and have[base_name(n)].held)
+    here = known_packages(ctx.facts)
+    held = tuple(base_name(n) for n in names if base_name(n) in here and here[base_name(n)].held)
     manager = family.manager
     return Step(
         id="align-driver",

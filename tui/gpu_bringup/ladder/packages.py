@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
+from gpu_bringup.families.common import is_driver_package
 from gpu_bringup.families.local import use_folder
 from gpu_bringup.families.repository import NVLSM, STAGE
 from gpu_bringup.ladder import database
@@ -23,7 +25,6 @@ from gpu_bringup.ladder.view import (
     missing,
     needs_module,
     outside_skip,
-    packages,
     upstream_version,
 )
 from gpu_bringup.ladder.words import Say, ev, listed
@@ -183,19 +184,29 @@ def by_hand(ctx: Context) -> tuple[str, ...]:
     )
 
 
+_MODULES = re.compile(r"dkms|^nvidia-open|kmod")
+"""Packages with the modules themselves."""
+_NUMBERED = re.compile(r"-\d{3}(-|$)")
+"""Packages of one series by their names: the rule of mixed series speaks of those."""
+
+
 def held_in_the_way(ctx: Context) -> tuple[str, ...]:
     """Held packages that would have to change for the target."""
     have = known_packages(ctx.facts)
     if ctx.target is None or not needs_module(ctx):
         return ()
+    names = {base_name(name) for name in driver_set(ctx)}
+    wanted = ctx.target.driver.version
     found = []
-    for name in driver_set(ctx):
-        package = have.get(base_name(name))
-        if package is None or not package.held:
-            continue
+    for name, package in have.items():
         version = upstream_version(package.version)
-        if version and version != ctx.target.driver.version:
-            found.append(package.name)
+        if not package.held or not version:
+            continue
+        own = name in names or (is_driver_package(name) and not _NUMBERED.search(name))
+        other = _MODULES.search(name) is not None and bool(names) and name not in names
+        if own and (version != wanted or other):
+            # Also libraries that come along, and the modules of another flavour, which have to go.
+            found.append(name)
     return tuple(found)
 
 

@@ -113,11 +113,23 @@ def load(extra: Path | None = None, failed: Failed | None = None) -> Library:
         InputError: an entry is wrong; names the file and the key.
     """
     layers = [_files(data_folder("profiles").joinpath("lessons"), "profiles/lessons")]
+    if extra is not None and not _is_folder(extra):
+        raise InputError(
+            "there is no such folder", file=f"--profiles {extra}", hint="Name a folder."
+        )
     for folder in (OPERATOR_PROFILES, extra):
         own = None if folder is None else folder / "lessons"
-        if own is not None and own.is_dir():
+        if own is not None and _is_folder(own):
             layers.append(_files(own, str(own)))
     return collect(layers, failed)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        # Names that are too long, or a folder above it that this user may not enter.
+        raise InputError(f"it can't be read: {error.strerror}", file=str(path)) from error
 
 
 def examine(path: Path, failed: Failed | None = None) -> Library:
@@ -127,10 +139,10 @@ def examine(path: Path, failed: Failed | None = None) -> Library:
         InputError: an entry is wrong; names the file and the key.
     """
     layers = [_files(data_folder("profiles").joinpath("lessons"), "profiles/lessons")]
-    if path.is_dir():
+    if _is_folder(path):
         own = path / "lessons"
-        folder = own if own.is_dir() else path
-        if own.is_dir() or path.name == "lessons":
+        folder = own if _is_folder(own) else path
+        if _is_folder(own) or path.name == "lessons":
             layers.append(_files(folder, str(folder)))
     else:
         layers.append([(str(path), path, path.parent)])
@@ -139,12 +151,15 @@ def examine(path: Path, failed: Failed | None = None) -> Library:
 
 def holds_lessons(path: Path) -> bool:
     """Is this file one of lessons, not of the catalogue?"""
-    if not path.is_file():
-        return False
     try:
+        if not path.is_file():
+            return False
         ((_, content),) = read_files([(str(path), path)])
     except InputError:
         return path.parent.name == "lessons"
+    except OSError:
+        # A name that is too long, or a folder that may not be entered: who reads it next says so.
+        return False
     return "lesson" in content or "command" in content
 
 

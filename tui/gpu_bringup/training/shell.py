@@ -147,7 +147,7 @@ class Console:
             given = self.exercise.hint()
             more = " (Type hint again for a stronger one.)" if given.stronger else ""
             show(TEACH, f"{given.text}{more}")
-        elif word == "explain":
+        elif word in ("explain", "man"):
             self._explain(line.strip().partition(" ")[2], show)
         elif word == "back":
             done = self.exercise.back()

@@ -84,6 +84,8 @@ def older_driver(machine: Machine) -> str:
 
 def put(machine: Machine, name: str, version: str = "") -> None:
     """Install one package as it is, without its dependencies."""
+    # Whatever dpkg is asked for, it first takes in what an interrupted run had noted.
+    machine.tree.remove("/var/lib/dpkg/updates/0001")
     for item in sources.candidates(machine, name):
         if not version or item.offer.version == version:
             held = machine.packages.installed.get(name)

@@ -28,7 +28,12 @@ from gpu_bringup.hosts.simulated.fault_table import (
     put,
 )
 from gpu_bringup.hosts.simulated.machine import Image, Machine
-from gpu_bringup.hosts.simulated.packages import HALF_CONFIGURED, UNPACKED, Installed
+from gpu_bringup.hosts.simulated.packages import (
+    HALF_CONFIGURED,
+    UNPACKED,
+    Installed,
+    status_text,
+)
 from gpu_bringup.hosts.simulated.tree import File
 
 # --- kernel and headers ------------------------------------------------------------------------------
@@ -267,9 +272,8 @@ def dpkg_interrupted(machine: Machine) -> None:
     release = machine.running_kernel
     for _ in dkms_tree.dkms_remove(machine, "nvidia", driver_version(machine), release):
         pass
-    machine.write(
-        "/var/lib/dpkg/updates/0001", f"Package: {name}\nStatus: install ok half-configured\n"
-    )
+    stanza = {name: machine.packages.installed[name]}
+    machine.write("/var/lib/dpkg/updates/0001", status_text(stanza, "amd64"))
     booting.start(machine)
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from gpu_bringup.errors import HostError
 from gpu_bringup.hosts.base import CommandResult, Exited, Lines, Prompt, Session, SessionEvent
 from gpu_bringup.hosts.simulated import dkms_tree, probes, work
-from gpu_bringup.hosts.simulated.programs import apt, dpkg, kernel, looking, services, vendor
+from gpu_bringup.hosts.simulated.programs import (
+    apt,
+    dpkg,
+    kernel,
+    looking,
+    processes,
+    services,
+    vendor,
+)
 from gpu_bringup.hosts.simulated.render import MARK, render
 from gpu_bringup.hosts.simulated.tree import File, Link
 from gpu_bringup.model.facts import Certificate, Space
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.plan import Command
 
-PROGRAMS = (apt, dpkg, kernel, looking, services, vendor)
+PROGRAMS = (apt, dpkg, kernel, looking, processes, services, vendor)
 """Imported so that each enters its commands into the table."""
 
 

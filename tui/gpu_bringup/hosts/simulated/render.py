@@ -63,6 +63,7 @@ def _proc(machine: Machine) -> None:
         "cmdline": f"BOOT_IMAGE=/boot/vmlinuz-{release} root=/dev/sda2 ro quiet\n",
         "cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme de pse sse sse2 ht\n",
         "locks": "",
+        "stat": f"cpu  0 0 0 0\nbtime {int(machine.booted)}\n",
         "1/comm": "systemd\n",
         "1/cgroup": "0::/init.scope\n",
         "1/mountinfo": mounts,

@@ -29,6 +29,8 @@ class Wanted:
     remove: dict[str, str] = field(default_factory=dict)
     purge: bool = False
     reinstall: set[str] = field(default_factory=set)
+    versions: dict[str, str] = field(default_factory=dict)
+    """Versions that were asked for by "NAME=VERSION": a dependency on NAME gets the same."""
 
 
 def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str, str]) -> Wanted:
@@ -42,10 +44,13 @@ def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str,
         return wanted
     if action in ("remove", "purge"):
         for word in words:
-            for name in _matching(machine, word):
+            named = _matching(machine, word)
+            for name in named:
                 _take_away(machine, wanted, name)
+            _keep_held(machine, wanted, named)
         return wanted
     fix = options.keys() & {"-f", "--fix-broken"}
+    wanted.versions = dict(word.split("=", 1) for word in words if "=" in word)
     for word in words:
         if word.endswith("-") and word[:-1] in machine.packages.installed:
             _take_away(machine, wanted, word[:-1])
@@ -123,6 +128,24 @@ def _mend(machine: Machine, wanted: Wanted, *, fix: bool) -> None:
             _take_away(machine, wanted, offer.name)
 
 
+def _keep_held(machine: Machine, wanted: Wanted, named: Sequence[str]) -> None:
+    """apt never takes a held package away because of another, --allow-change-held-packages or not."""
+    for name in wanted.remove:
+        item = machine.packages.installed[name]
+        if not item.held or name in named:
+            continue
+        lost = next(
+            text
+            for text in item.offer.depends
+            if any(each in wanted.remove for each, _ in dependency(text))
+        )
+        raise AptError(
+            "The following packages have unmet dependencies:\n"
+            f" {name} : Depends: {lost} but it is not going to be installed\n"
+            "E: Error, pkgProblemResolver::Resolve generated breaks, this may be caused by held packages."
+        )
+
+
 def _matching(machine: Machine, word: str) -> list[str]:
     found = [name for name in machine.packages.installed if fnmatchcase(name, word)]
     known = any(fnmatchcase(name, word) for name in sources.names(machine))
@@ -152,6 +175,7 @@ def _ask_for(
 ) -> None:
     name, _, pattern = word.partition("=")
     name = name.split(":")[0]
+    pattern = pattern or wanted.versions.get(name, "")
     found = sources.candidates(machine, name)
     there = machine.packages.installed.get(name)
     present = there is not None and there.state != CONFIG_FILES
@@ -182,7 +206,9 @@ def _ask_for(
     best = found[0]
     if best.priority < 0:
         raise AptError(f"E: Package '{name}' has no installation candidate")
-    if present and there is not None and not pattern:
+    if present and there is not None and again and best.offer.version == there.offer.version:
+        wanted.reinstall.add(name)
+    elif present and there is not None and not pattern:
         newer = compare_debian(best.offer.version, there.offer.version) > 0
         if not newer and not again:
             return

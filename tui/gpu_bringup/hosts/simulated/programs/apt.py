@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from gpu_bringup.hosts.simulated import maintainer, sources
@@ -25,6 +26,14 @@ def apt_get(machine: Machine, argv: tuple[str, ...]) -> Program:
     action = words[0] if words else ""
     if "--version" in options:
         return (yield from said("apt 3.0.3 (amd64)"))
+    if action in ("policy", "show") and argv[0] == "apt":
+        return (yield from apt_cache(machine, ("apt-cache", action, *words[1:])))
+    if action == "list" and argv[0] == "apt":
+        yield "Listing..."
+        for name, item in sorted(machine.packages.installed.items()):
+            if not words[1:] or any(fnmatchcase(name, word) for word in words[1:]):
+                yield f"{name}/now {item.offer.version} amd64 [installed]"
+        return 0
     if action == "update":
         return (yield from _update(machine))
     if action in ("autoclean", "clean"):

@@ -154,53 +154,6 @@ def grep(machine: Machine, argv: tuple[str, ...]) -> Program:
     return 0 if found else 1
 
 
-@program("df")
-def df(machine: Machine, argv: tuple[str, ...]) -> Program:
-    _, words = split(argv[1:])
-    mounts = [machine.mount_of(word) for word in words] or list(machine.spaces)
-    yield "Filesystem     1K-blocks      Used Available Use% Mounted on"
-    for number, mount in enumerate(dict.fromkeys(mounts)):
-        total, free = machine.spaces[mount], machine.free(mount)
-        used = total - free
-        share = -(-used * 100 // total) if total else 0
-        yield (
-            f"/dev/sda{number + 2:<7} {total // 1024:>9} {used // 1024:>9} {free // 1024:>9} "
-            f"{share:>3}% {mount}"
-        )
-    return 0
-
-
-@program("ps")
-def ps(machine: Machine, argv: tuple[str, ...]) -> Program:
-    yield "    PID USER     COMMAND"
-    yield "      1 root     /sbin/init"
-    for job in machine.jobs:
-        yield f"{job.pid:>7} {job.user:<8} {job.command}"
-    return 0
-
-
-@program("fuser", "lsof")
-def fuser(machine: Machine, argv: tuple[str, ...]) -> Program:
-    _, words = split(argv[1:])
-    found = False
-    for word in words:
-        number = re.fullmatch(r"/dev/nvidia(\d+|ctl)?\*?", word)
-        holders = [
-            job
-            for job in machine.jobs
-            if number
-            and job.gpus
-            and (not (number[1] or "").isdigit() or int(number[1]) in job.gpus)
-        ]
-        for job in holders:
-            found = True
-            if argv[0] == "lsof":
-                yield f"{job.command.split()[0]:<10} {job.pid} {job.user} mem CHR {word}"
-            else:
-                yield f"{word}: {job.pid}"
-    return 0 if found else 1
-
-
 @program("kill", "pkill", "killall")
 def kill(machine: Machine, argv: tuple[str, ...]) -> Program:
     _, words = split(argv[1:])
@@ -301,7 +254,7 @@ def chmod(machine: Machine, argv: tuple[str, ...]) -> Program:
     return 0
 
 
-@program("dmesg", "journalctl")
+@program("dmesg")
 def dmesg(machine: Machine, argv: tuple[str, ...]) -> Program:
     return (yield from said(machine.log))
 

@@ -28,7 +28,13 @@ def systemctl(machine: Machine, argv: tuple[str, ...]) -> Program:
     if action == "reboot":
         yield from booting.reboot(machine)
         return 0
-    if action in ("daemon-reload", "daemon-reexec", "reset-failed", ""):
+    if action in ("daemon-reload", "daemon-reexec", "reset-failed"):
+        return 0
+    if action in ("", "list-units"):
+        yield "  UNIT                            LOAD   ACTIVE   SUB"
+        for known in machine.units.values():
+            state = "active   running" if known.running else "inactive dead"
+            yield f"  {known.name:<31} loaded {state}"
         return 0
     status = 0
     for name in names:

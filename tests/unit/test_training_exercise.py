@@ -12,9 +12,9 @@ import pytest
 
 from gpu_bringup import engine
 from gpu_bringup.errors import BringupError, InputError, RefusedError
-from gpu_bringup.hosts.base import Prompt
+from gpu_bringup.hosts.base import Lines, Prompt
 from gpu_bringup.hosts.local import LocalHost
-from gpu_bringup.model.plan import Plan
+from gpu_bringup.model.plan import Command, Plan
 from gpu_bringup.training import auto, library, progress, recording, rules
 from gpu_bringup.training.events import NAME, Log, standing
 from gpu_bringup.training.exercise import Exercise, folder_of
@@ -118,6 +118,21 @@ def test_passwords_reach_neither_log_nor_machine() -> None:
     assert recording.masked("hunter2-hunter2") in "".join(kept)
     assert resume("secure-boot-mok").judgement().solved
     assert recording.masked("") == "" and len(recording.masked("abc")) == 3
+
+
+def test_a_command_that_is_broken_off_leaves_what_its_replay_leaves() -> None:
+    exercise = begin("headers-after-upgrade")
+    type_in(exercise, "apt-get update")
+    running = iter(exercise.host.open(Command(("apt-get", "-y", "install", "linux-headers-amd64"))))
+    for event in running:
+        if isinstance(event, Lines) and any("Setting up" in line for line in event.lines):
+            break
+    del running
+    again = resume("headers-after-upgrade")
+    assert again.machine.packages.installed == exercise.machine.packages.installed
+    assert exercise.machine.packages.unfinished()
+    type_in(exercise, "dpkg --configure -a")
+    assert not exercise.machine.packages.unfinished()
 
 
 def test_nobody_at_the_console_misses_the_screen() -> None:

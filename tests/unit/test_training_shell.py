@@ -167,6 +167,22 @@ def test_hints_check_back_and_the_end(trainee: Trainee) -> None:
     assert LIBRARY.lesson("reading-the-ladder").debrief[0].text in words
 
 
+def test_the_wizards_plan_in_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU_BRINGUP_STATE", str(tmp_path))
+    trainee = Trainee("secure-boot-mok", answer="a-word-of-my-own")
+    trainee.type("plan")
+    words = "\n".join(text for _, text in trainee.said)
+    assert "1. Ask the firmware to trust the signing key" in words
+    assert trainee.exercise.steps == 0
+    trainee.type("apply")
+    assert ("output", "$ mokutil --import /var/lib/dkms/mok.pub") in trainee.said
+    assert trainee.said[-1][1] == "A reboot is due now: reboot."
+    trainee.type("reboot")
+    assert trainee.exercise.judgement().solved
+    trainee.type("plan")
+    assert "There is no step" in trainee.said[-1][1]
+
+
 def test_the_prompt_says_training(trainee: Trainee) -> None:
     assert trainee.console.prompt.startswith("TRAINING ")
     trainee.type("cd /etc")

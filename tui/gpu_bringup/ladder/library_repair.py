@@ -17,6 +17,7 @@ from gpu_bringup.ladder.view import (
     upstream_version,
 )
 from gpu_bringup.ladder.words import listed
+from gpu_bringup.model.enums import InstallMethod
 from gpu_bringup.model.plan import Step
 from gpu_bringup.model.unknown import Unknown
 
@@ -42,7 +43,15 @@ def foreign(ctx: Context, copies: Sequence[Library]) -> tuple[Library, ...]:
     """Those of several copies of a library whose version no installed driver package has."""
     known = _versions_of_packages(ctx)
     strange = tuple(c for c in copies if isinstance(c.version, str) and c.version not in known)
-    return strange if len(strange) < len(copies) else ()
+    if len(strange) < len(copies):
+        return strange
+    # The .run installer's own copies go by its uninstaller; it writes none below /usr/local.
+    return tuple(c for c in strange if c.path.startswith("/usr/local/") and _runfile_goes(ctx))
+
+
+def _runfile_goes(ctx: Context) -> bool:
+    """Will this plan remove a driver that the .run installer put over the packages?"""
+    return ctx.facts.packages.method is InstallMethod.MIXED
 
 
 def stub_step(stub: Library) -> Step | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpu_bringup.ladder.view import has_module, packages
+from gpu_bringup.ladder.view import has_module, packages, prepare_only
 from gpu_bringup.ladder.words import listed
 from gpu_bringup.model.plan import Command, Step
 from gpu_bringup.model.unknown import Unknown
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 _KERNEL_PACKAGE = re.compile(r"^linux-(image|headers|modules|modules-extra|image-unsigned)-\d")
 JOURNAL_LIMIT = "200M"
+REMOVAL = "remove-old-kernels"
+"""Id of the step that takes kernels away."""
 
 
 def spare_kernels(ctx: Context) -> tuple[str, ...]:
     """Kernels that may go from a full /boot, oldest first.
 
-    The running one, the next one, the newest, and the newest fallback with a driver stay.
+    The running one, the next one and the newest stay. Beside the newest, which will boot in the end, one
+    that has a driver stays as well: the running one where it is another, else the newest such.
     """
     installed = ctx.facts.kernels.installed
     if isinstance(installed, Unknown):
@@ -28,10 +32,26 @@ def spare_kernels(ctx: Context) -> tuple[str, ...]:
     bootable = [kernel for kernel in installed if kernel.bootable]
     keep = {k.release for k in bootable if k.running or k.one_shot or k.default is True}
     keep |= {kernel.release for kernel in bootable[:1]}
-    keep |= set(ctx.target.kernels) if ctx.target is not None else set()
+    # A target names every bootable kernel, unless one was asked for.
+    keep |= set(ctx.target.kernels) if ctx.target is not None and prepare_only(ctx) else set()
     with_driver = [k.release for k in bootable if not k.running and has_module(ctx, k.release)]
-    keep |= set(with_driver[:1])
+    running = {k.release for k in bootable[1:] if k.running and has_module(ctx, k.release)}
+    if not running:
+        keep |= set(with_driver[:1])
     return tuple(k.release for k in reversed(bootable) if k.release not in keep)
+
+
+def without_spare(ctx: Context) -> Context:
+    """The host as it is once the spare kernels are gone: nothing is to be built for those."""
+    gone, installed = spare_kernels(ctx), ctx.facts.kernels.installed
+    if not gone or isinstance(installed, Unknown):
+        return ctx
+    left = tuple(kernel for kernel in installed if kernel.release not in gone)
+    facts = replace(ctx.facts, kernels=replace(ctx.facts.kernels, installed=left))
+    if ctx.target is None:
+        return replace(ctx, facts=facts)
+    wished = tuple(release for release in ctx.target.kernels if release not in gone)
+    return replace(ctx, facts=facts, target=replace(ctx.target, kernels=wished))
 
 
 def _owned(ctx: Context, release: str) -> tuple[str, ...]:
@@ -73,11 +93,11 @@ def room_steps(ctx: Context, causes: frozenset[str]) -> tuple[Step, ...]:
     if names and family.manager.name == "apt":
         steps.append(
             Step(
-                id="remove-old-kernels",
+                id=REMOVAL,
                 rung="platform",
                 title=f"Remove old kernels from /boot ({listed(spare)})",
                 why="A full /boot leaves a half-written initramfs, and the next boot may fail. The running "
-                "kernel, the newest one and the newest fallback with a driver stay.",
+                "kernel, the newest one and a fallback with a driver stay.",
                 commands=(family.manager.remove(names),),
                 undo=(family.manager.install(names),),
                 estimate_seconds=60,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.catalogue import Catalogue
 
+BY_OPERATOR = "boot-partition-full"
+"""Where every kernel is needed (one runs, one is new, one alone has a module), none is removed."""
 PASSWORD = "enrol-it-1"
 """What is typed wherever a simulated command asks for a secret."""
 
@@ -167,12 +169,16 @@ class Recovery:
     steps: tuple[str, ...]
     wrong: str
     """What does not hold; empty: it is healthy, and nothing is left to plan."""
+    left: bool = False
+    """It is deliberately left to the operator, who is told what to do."""
 
 
 def recover(made: Broken, machine: Machine) -> Recovery:
     """Check, plan, apply; then the ladder must be healthy and a second plan empty."""
     before = look(machine)
     steps = tuple(step.id for step in before.plan.steps)
+    if not steps and any(c.cause == BY_OPERATOR for c in before.report.rung("platform").causes):
+        return Recovery(made, (), "" if before.plan.blocked else "nothing is said", left=True)
     if before.plan.steps:
         state, message = take(machine, before.plan)
         if state != "done":

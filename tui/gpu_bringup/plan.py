@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.catalogue.lookup import distribution
-from gpu_bringup.ladder import compiler, guard, libraries, loaded, packages, platform, signing
+from gpu_bringup.ladder import (
+    compiler,
+    guard,
+    libraries,
+    loaded,
+    packages,
+    platform,
+    room,
+    signing,
+)
 from gpu_bringup.ladder.by_hand import BY_HAND, IF_NO_STEP, TARGET_MENDS
 from gpu_bringup.ladder.ladder import RUNGS
 from gpu_bringup.ladder.loaded import UNBLOCK
@@ -286,7 +295,13 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
     lacking = unread(ctx)
     if lacking is not None:
         bad = set() if lacking.rungs is None else bad - lacking.rungs
-    steps = _unique(step for rung in RUNGS if rung.id in bad for step in rung.repair(ctx))
+    made: list[Step] = []
+    here = ctx
+    for rung in RUNGS:
+        made += rung.repair(here) if rung.id in bad else ()
+        if rung.id == "platform" and any(step.id == room.REMOVAL for step in made):
+            here = room.without_spare(ctx)
+    steps = _unique(made)
     steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
     steps = _with_reason(ctx, _refreshed(ctx, steps))
     return Plan(target, steps, _blocked(ctx, report, steps), first_boot, _made_for(ctx, steps))

@@ -225,12 +225,12 @@ class Rig:
             faults.hold_lock(machine, log)
         if cell.fault == "network":
             machine.network(up=False)
+        if cell.fault == "disk":
+            faults.fill_disk(machine)
         start = faults.over_ssh if cell.fault == "ssh" else faults.plain
-        # A disk that is full stops it before there is any run.
         front_end = start(machine, log, *wish)
         if cell.fault in ("disk", "network"):
-            if cell.fault == "disk":
-                faults.fill_disk(machine)
+            # Without these it is refused before there is any run.
             front_end.wait(_PATIENCE)
             faults.make_room(machine)
             machine.network(up=True)

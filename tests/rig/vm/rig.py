@@ -30,11 +30,13 @@ class Scenario:
         run: plays it on a machine that goes on from ``begins``; returns what to say of it.
         begins: the state that it begins with.
         leaves: the state that the machine is in at its end, kept for others; "": none.
+        compares: the state whose making leaves the result that this one is compared with; "": none.
     """
 
     run: Callable[[Rig, Machine], str]
     begins: str = "booted"
     leaves: str = ""
+    compares: str = ""
 
 
 @dataclass
@@ -80,7 +82,8 @@ class Rig:
         Raises:
             Missed: something did not come as it must.
         """
-        self._provide(scenario.begins)
+        for state in filter(None, (scenario.begins, scenario.compares)):
+            self._provide(state)
         machine = self.resume(name, scenario.begins)
         try:
             outcome = scenario.run(self, machine)

@@ -71,7 +71,7 @@ def end_state(machine: Machine) -> dict[str, str]:
         "dkms": machine.must("dkms status"),
         "modules": machine.must("cd /lib/modules && find . -path '*updates*' -type f | sort"),
         "etc": machine.must("cd /etc && find . -name '*gpu-bringup*' | sort"),
-        "audit": machine.must("dpkg --audit"),
+        "audit": machine.run("dpkg --audit").output.strip(),
     }
 
 
@@ -95,7 +95,7 @@ def whole_state(machine: Machine) -> dict[str, str]:
         "boot": machine.must("grub-editenv /boot/grub/grubenv list; sha256sum /boot/grub/grub.cfg"),
         "dkms": machine.must("dkms status 2>/dev/null || true"),
         "modules": machine.must("find /lib/modules/*/updates -type f 2>/dev/null | sort; true"),
-        "audit": machine.must("dpkg --audit"),
+        "audit": machine.run("dpkg --audit").output.strip(),
     }
 
 

@@ -93,10 +93,12 @@ def through_mokmanager(machine: Machine) -> None:
     demand("is already enrolled" in said, f"after MokManager: {said}")
 
 
-def apply_at_console(machine: Machine, seconds: float = RUN_SECONDS) -> str:
+def apply_at_console(
+    machine: Machine, words: str = f"{WISH} --yes", seconds: float = RUN_SECONDS
+) -> str:
     """``sudo gpu-bringup apply`` typed at the serial console, its prompts answered; its status."""
     console = machine.console
-    console.send(f'clear; sudo -k {TOOL} apply {WISH} --yes; echo "status"=$?\r')
+    console.send(f'clear; sudo -k {TOOL} apply {words}; echo "status"=$?\r')
     end = time.monotonic() + seconds
     while True:
         # The stream, not the picture: a question that was answered still stands in that.

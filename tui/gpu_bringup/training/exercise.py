@@ -6,6 +6,7 @@ replayed. A second terminal can therefore look on, and break something; a closed
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,13 @@ from gpu_bringup.training.recording import PractiseHost
 from gpu_bringup.training.runs import PractiseRun
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.catalogue import Catalogue
     from gpu_bringup.model.lesson import Hint, Lesson
-    from gpu_bringup.model.plan import Plan
+    from gpu_bringup.model.plan import Plan, Step
     from gpu_bringup.training.events import Event
     from gpu_bringup.training.guided import GuidedRung
     from gpu_bringup.training.library import Library
@@ -283,17 +285,11 @@ class Exercise:
         return hints.get(rung) or hints.get("") or self.lesson.hint[0]
 
     def solution(self) -> tuple[str, ...]:
-        """The commands that solve it from here: the lesson's own, else the plan's."""
+        """The lines that solve it: the lesson's own, else what the plan would do from here."""
         self._log.append("solution")
         if self.lesson.solution:
             return self.lesson.solution
-        import shlex
-
-        return tuple(
-            shlex.join(command.argv)
-            for step in self.situation().plan.steps
-            for command in step.commands
-        )
+        return tuple(line for step in self.situation().plan.steps for line in _lines_of(step))
 
     def explain(self, line: str) -> tuple[Told, ...]:
         """What each command of a line would have done on a real server."""
@@ -353,6 +349,9 @@ class Exercise:
         if not self._log.append(kind, **fields, **came):
             # Somebody else was quicker: the order in the log counts.
             self._take_over()
+        elif "after" in fields:
+            # A command that was broken off: the machine is where its replay leaves it.
+            self._rebuilt()
 
     def _take_over(self) -> None:
         """Bring the machine to where the log is, where somebody else has written into it."""
@@ -383,3 +382,18 @@ def _again(machine: Machine, event: Event) -> None:
         simulation.damage(machine, str(event["fault"]))
     else:
         simulation.redo(machine, event)
+
+
+def _lines_of(step: Step) -> Iterator[str]:
+    """A step as lines for a shell; files that it writes as comments."""
+    yield f"# {step.title}"
+    for write in step.writes:
+        if write.content.startswith("#!"):
+            yield f"# {write.path}: a script of gpu-bringup's own"
+            continue
+        yield f"# {write.path} gets:"
+        yield from (f"#   {line}" for line in write.content.splitlines() if line[:1] != "#")
+    for command in step.commands:
+        yield shlex.join(command.argv)
+    if step.reboot:
+        yield "reboot"

@@ -106,15 +106,23 @@ class _Noted:
         self._interrupted = False
 
     def __iter__(self) -> Iterator[SessionEvent]:
-        for event in self._session:
-            if isinstance(event, Prompt):
-                self._secret = event.secret
-            if isinstance(event, Exited):
-                self._note(event.status)
-            yield event
+        seen, ended = 0, False
+        try:
+            for event in self._session:
+                if isinstance(event, Prompt):
+                    self._secret = event.secret
+                if isinstance(event, Exited):
+                    ended = True
+                    self._note(event.status)
+                seen += 1
+                yield event
+        finally:
+            if not ended:
+                # Ctrl-C in the middle: half of its work is done, as in life.
+                self._note(130, after=seen)
 
-    def _note(self, status: int) -> None:
-        fields: dict[str, Any] = {"argv": list(self._command.argv), "status": status}
+    def _note(self, status: int, **further: Any) -> None:
+        fields: dict[str, Any] = {"argv": list(self._command.argv), "status": status, **further}
         if self._answers:
             fields["answers"] = self._answers
         if self._interrupted:

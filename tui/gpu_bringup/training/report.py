@@ -150,6 +150,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _verdict(item: Sheet) -> str:
     words = f"{item.solved} of {len(item.rows)} lessons solved"
+    if item.passed:
+        words = f"Every lesson solved ({len(item.rows)})"
     due = f"; due for another round: {', '.join(item.due)}" if item.due else ""
     return f"{words}{due}."
 

@@ -73,19 +73,29 @@ class PractiseRun(Follower):
         self._thread.start()
         return self
 
-    def take(self, answers: Callable[[str, bool], str]) -> str:
+    def take(
+        self,
+        answers: Callable[[str, bool], str | None],
+        told: Callable[[Event], None] = lambda event: None,
+    ) -> str:
         """Take the steps and wait for the end; returns the state then.
 
         Args:
-            answers: what to answer to a prompt: (its text, is it a secret?) -> answer.
+            answers: what to answer to a prompt: (its text, is it a secret?) -> answer; None: stop.
+            told: gets each event of the journal.
         """
         self.start()
         while True:
             alive = self._thread.is_alive()
             for event in self.poll():
                 self.seen.append(event)
+                told(event)
                 if event["event"] == "prompt":
-                    self._runner.control({"answer": answers(str(event["text"]), event["secret"])})
+                    answer = answers(str(event["text"]), bool(event["secret"]))
+                    if answer is None:
+                        self.cancel()
+                    else:
+                        self._runner.control({"answer": answer})
             if not alive:
                 return self.state
             self._thread.join(_EVERY)

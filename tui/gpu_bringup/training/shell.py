@@ -11,10 +11,11 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_bringup.errors import BringupError
-from gpu_bringup.model.ladder import State
+from gpu_bringup.hosts.base import Prompt
+from gpu_bringup.model.ladder import RUNG_IDS, State
 from gpu_bringup.training import told
 from gpu_bringup.training.filters import FILTERS
 from gpu_bringup.training.interpreter import BUILT_INS, Ask, Interpreter
@@ -43,6 +44,8 @@ WORDS: dict[str, str] = {
     "story": "how you come to this server, and what is wanted",
     "check": "climb the ladder: what holds, and is it solved?",
     "hint": "a hint; each time a stronger one",
+    "plan": "the steps that the wizard would take from here",
+    "apply": "take them, as the wizard does",
     "explain": "explain COMMAND: what it would have done on a real server",
     "back": "take your last action back",
     "again": "start from the beginning",
@@ -95,7 +98,7 @@ class Console:
         if not words:
             return Answer()
         try:
-            own = self._own(words, line, show)
+            own = self._own(words, line, show, ask)
             if own is not None:
                 return own
             return self._command(line, show, ask)
@@ -132,7 +135,7 @@ class Console:
 
     # --- words of its own
 
-    def _own(self, words: list[str], line: str, show: Show) -> Answer | None:
+    def _own(self, words: list[str], line: str, show: Show, ask: Ask) -> Answer | None:
         word, rest = words[0], words[1:]
         if word in ("quit", "exit", "logout", "q"):
             return Answer(leave=True)
@@ -143,6 +146,8 @@ class Console:
                 show(STATE, text)
         elif word == "check" and not rest:
             return self._check(show)
+        elif word in ("plan", "apply") and not rest:
+            self._plan(show, ask if word == "apply" else None)
         elif word == "hint":
             given = self.exercise.hint()
             more = " (Type hint again for a stronger one.)" if given.stronger else ""
@@ -203,8 +208,35 @@ class Console:
         show(STATE, f"Solved with {score.points} of 100 points.")
         for text, cost in score.taken:
             show(STATE, f"  -{cost} {text}")
-        for item in self.exercise.lesson.debrief:
+        for item in sorted(self.exercise.lesson.debrief, key=lambda d: RUNG_IDS.index(d.rung)):
             show(TEACH, f"{item.rung}: {item.text}")
+
+    def _plan(self, show: Show, ask: Ask | None) -> None:
+        """Show the plan; with ``ask`` take it."""
+        plan = self.exercise.situation().plan
+        for number, step in enumerate(plan.steps if ask is None else (), 1):
+            show(STATE, f"{number}. {step.title}")
+            show(TEACH, step.why)
+        for text in plan.blocked:
+            show(TEACH, text)
+        if plan.empty:
+            show(STATE, "There is no step that a program could take here.")
+        if ask is None or plan.empty:
+            return
+
+        def told(event: dict[str, Any]) -> None:
+            if event["event"] == "step-started":
+                show(STATE, f"{event['index']}/{event['count']} {event['title']}")
+            elif event["event"] == "command-started":
+                show(OUTPUT, f"$ {shlex.join(event['argv'])}")
+
+        asked = ask
+        run = self.exercise.run(plan)
+        state = run.take(lambda text, secret: asked(Prompt(text, secret)), told)
+        if state == "reboot":
+            show(STATE, "A reboot is due now: reboot.")
+        elif state != "done":
+            show(TEACH, str(run.seen[-1].get("message", state)))
 
     def _explain(self, line: str, show: Show) -> None:
         if not line.strip():

@@ -62,7 +62,10 @@ def redo(machine: Machine, event: dict[str, Any]) -> None:
     if kind == "command":
         answers = [str(item) for item in event.get("answers", [])]
         session = host.open(Command(tuple(str(word) for word in event["argv"])))
-        for item in session:
+        until = event.get("after")
+        for number, item in enumerate(session, 1):
+            if until is not None and number > int(until):
+                break
             if isinstance(item, Prompt):
                 if answers:
                     session.send(answers.pop(0))

@@ -210,6 +210,9 @@ def dkms_remove(machine: Machine, module: str, version: str, kernel: str = "") -
                 path = f"/lib/modules/{release}/updates/dkms/{item}{extension}"
                 if machine.tree.remove(path):
                     yield f"Deleting {path}"
+        folder = f"/lib/modules/{release}/updates/dkms"
+        if machine.tree.names(folder) == ():
+            machine.tree.remove(folder)
         machine.tree.remove(f"{base}/{name}")
         machine.tree.remove(f"{base}/{version}/{release}")
         yield "Running depmod.... done."

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gpu_bringup.errors import InputError
 from gpu_bringup.hosts.simulated import (
+    archives,
     boot_files,
     booting,
     dkms_tree,
@@ -312,11 +313,39 @@ def holds_lifted(machine: Machine) -> None:
     )
 
 
+_BETWEEN = ("6.12.115+deb13-amd64", "6.12.115-1")
+"""A kernel of Debian 13 between the one that servers here begin with and the newest."""
+
+
+def _another_kernel(machine: Machine) -> None:
+    """An upgrade that came before: one more kernel, with its headers and module, and it runs."""
+    there = machine.archives[0]
+    config = machine.text(f"/boot/config-{machine.running_kernel}")
+    made = archives.make(
+        {"uri": there.uri, "suite": there.suite, "component": there.component,
+         "origin": there.origin, "kernels": [list(_BETWEEN)]}, config,
+    )  # fmt: skip
+    offers = {offer.name: offer for offer in made.offers}
+    metas = ("linux-headers-amd64", "linux-image-amd64")
+    for name in (f"linux-headers-{_BETWEEN[0]}", f"linux-image-{_BETWEEN[0]}", *metas):
+        maintainer.unpack(machine, offers[name], automatic=True)
+        for _ in maintainer.configure(machine, name):
+            pass
+    booting.start(machine)
+
+
 @fault("boot-full")
-def boot_full(machine: Machine, free_mb: str = "20") -> None:
-    """/boot is full, and a new kernel's initramfs could not be made."""
+def boot_full(machine: Machine, free_mb: str = "45", kernels: str = "many") -> None:
+    """/boot is full, and a new kernel's initramfs could not be made.
+
+    ``kernels``: "many" have piled up, as they do where nobody removes them; "few": none can be spared.
+    """
     mount = "/boot"
     room = int(free_mb) * 1_000_000
+    if kernels not in ("many", "few"):
+        raise InputError(f"kernels={kernels}: many or few is expected")
+    if kernels == "many":
+        _another_kernel(machine)
     release, version = newer_kernel(machine)
     put(machine, f"linux-headers-{release}", version)
     offer = next(
@@ -325,6 +354,8 @@ def boot_full(machine: Machine, free_mb: str = "20") -> None:
     )  # fmt: skip
     maintainer.unpack(machine, offer, automatic=True)
     machine.packages.installed[offer.name] = Installed(offer, HALF_CONFIGURED, automatic=True)
+    for meta in ("linux-headers-amd64", "linux-image-amd64"):
+        put(machine, meta, version)
     machine.filler[mount] = 0
     machine.filler[mount] = max(0, machine.free(mount) - room)
 

@@ -15,11 +15,16 @@ _USES = {
 }
 
 
-def module_file(machine: Machine, name: str) -> tuple[str, File] | None:
-    """The file that modprobe would load for the running kernel: updates before the kernel's own."""
+def module_file(machine: Machine, name: str, kernel: str = "") -> tuple[str, File] | None:
+    """The file that modprobe would load: updates before the kernel's own.
+
+    Args:
+        kernel: release; empty: the running one.
+    """
+    kernel = kernel or machine.running_kernel
     name = name.replace("-", "_")
     found: list[tuple[int, str, File]] = []
-    for path, node in machine.tree.walk(f"/usr/lib/modules/{machine.running_kernel}"):
+    for path, node in machine.tree.walk(f"/usr/lib/modules/{kernel}"):
         if isinstance(node, File) and node.module is not None and node.module.name == name:
             found.append((0 if "/updates/" in path else 1, path, node))
     if not found:

@@ -52,6 +52,13 @@ class Installed:
     state: str = INSTALLED
     held: bool = False
     automatic: bool = False
+    unwanted: bool = False
+    """dpkg was asked to remove it, and could not."""
+
+    @property
+    def gone(self) -> bool:
+        """Does dpkg's selection say "deinstall"?"""
+        return self.unwanted or self.state == CONFIG_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +197,7 @@ def status_text(installed: Mapping[str, Installed], architecture: str) -> str:
     parts = []
     for name in sorted(installed):
         item = installed[name]
-        want = "hold" if item.held else "deinstall" if item.state == CONFIG_FILES else "install"
+        want = "hold" if item.held else "deinstall" if item.gone else "install"
         rows = [
             f"Package: {name}",
             f"Status: {want} ok {item.state}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str,
             for name in named:
                 _take_away(machine, wanted, name)
             _keep_held(machine, wanted, named)
+        if options.keys() & {"-y", "--yes", "--assume-yes"}:
+            _may_change_held(machine, wanted.remove, options)
         return wanted
     fix = options.keys() & {"-f", "--fix-broken"}
     wanted.versions = dict(word.split("=", 1) for word in words if "=" in word)
@@ -69,19 +71,20 @@ def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str,
             "The following packages will be DOWNGRADED:\n  " + " ".join(downgraded) + "\n"
             "E: Packages were downgraded and -y was used without --allow-downgrades."
         )
-    held = [
-        name
-        for name in (*wanted.install, *wanted.remove)
-        if name in machine.packages.installed
-        and machine.packages.installed[name].held
-        and name not in wanted.reinstall
-    ]
-    if held and not fix and "--allow-change-held-packages" not in options:
+    if not fix:
+        changed = [n for n in (*wanted.install, *wanted.remove) if n not in wanted.reinstall]
+        _may_change_held(machine, changed, options)
+    return wanted
+
+
+def _may_change_held(machine: Machine, names: Iterable[str], options: dict[str, str]) -> None:
+    there = machine.packages.installed
+    held = [name for name in names if name in there and there[name].held]
+    if held and "--allow-change-held-packages" not in options:
         raise AptError(
             "The following held packages will be changed:\n  " + " ".join(held) + "\n"
             "E: Held packages were changed and -y was used without --allow-change-held-packages."
         )
-    return wanted
 
 
 def _unmet(machine: Machine, wanted: Wanted) -> list[tuple[Offer, str]]:

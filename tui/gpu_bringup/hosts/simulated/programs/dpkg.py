@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from gpu_bringup.hosts.simulated import linker, maintainer, sources
-from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, INSTALLED, Installed
+from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, INSTALLED, Installed, dependency
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
 from gpu_bringup.hosts.simulated.work import Program
 
@@ -18,7 +18,7 @@ _LETTERS = {INSTALLED: "i", CONFIG_FILES: "c", "unpacked": "U", "half-configured
 
 
 def _letters(item: Installed) -> str:
-    want = "h" if item.held else "r" if item.state == CONFIG_FILES else "i"
+    want = "h" if item.held else "r" if item.gone else "i"
     return want + _LETTERS.get(item.state, "i")
 
 
@@ -43,10 +43,9 @@ def dpkg_query(machine: Machine, argv: tuple[str, ...]) -> Program:
         for item in found:
             text += _filled(form or "${Package}\\t${Version}\\n", item)
         yield from said(text)
-        if words and not found:
-            yield f"dpkg-query: no packages found matching {words[0]}"
-            return 1
-        return 0
+        missing = [word for word in words if not chosen(machine, [word])]
+        yield from said([f"dpkg-query: no packages found matching {word}" for word in missing])
+        return 1 if missing else 0
     if ("-S" in options or "--search" in options) and words:
         return (yield from _search(machine, words))
     if ("-L" in options or "--listfiles" in options) and words:
@@ -59,7 +58,7 @@ def dpkg_query(machine: Machine, argv: tuple[str, ...]) -> Program:
 
 def _filled(form: str, item: Installed) -> str:
     state = item.state
-    want = "hold" if item.held else "deinstall" if state == CONFIG_FILES else "install"
+    want = "hold" if item.held else "deinstall" if item.gone else "install"
     values = {
         "Package": item.offer.name,
         "binary:Package": item.offer.name,
@@ -161,17 +160,48 @@ def dpkg(machine: Machine, argv: tuple[str, ...]) -> Program:
     }:
         return (yield from dpkg_query(machine, ("dpkg-query", *argv[1:])))
     if options.keys() & {"-r", "--remove", "-P", "--purge"} and words:
-        for name in words:
-            if name in machine.packages.installed:
-                purge = "-P" in options or "--purge" in options
-                yield from maintainer.remove(machine, name, purge=purge)
-        return 0
+        return (yield from _remove(machine, words, options))
     if "--version" in options:
         return (
             yield from said("Debian 'dpkg' package management program version 1.22.22 (amd64).")
         )
     yield "dpkg: error: need an action option"
     return 2
+
+
+def _remove(machine: Machine, words: list[str], options: dict[str, str]) -> Program:
+    """``dpkg -r`` and ``-P``: refused where others need it, unless that is overridden."""
+    forced = any(option.startswith("--force-") for option in options)
+    bad = []
+    for name in words:
+        item = machine.packages.installed.get(name)
+        if item is None:
+            yield f"dpkg: warning: ignoring request to remove {name} which isn't installed"
+            continue
+        needs = [
+            (other.offer.name, text)
+            for other in machine.packages.installed.values()
+            if other.state != CONFIG_FILES and other.offer.name not in words
+            for text in other.offer.depends
+            if any(each == name for each, _ in dependency(text))
+        ]
+        if needs and item.state != CONFIG_FILES and not forced:
+            yield f"dpkg: dependency problems prevent removal of {name}:"
+            for other_name, text in needs:
+                yield f" {other_name} depends on {text}."
+            yield f"\ndpkg: error processing package {name} (--remove):"
+            yield " dependency problems - not removing"
+            # What was wished stays on record, as dpkg(1) has it: "deinstall ok installed".
+            machine.packages.installed[name] = replace(item, unwanted=True)
+            machine.changed()
+            bad.append(name)
+            continue
+        purge = "-P" in options or "--purge" in options
+        yield from maintainer.remove(machine, name, purge=purge)
+    if bad:
+        yield "Errors were encountered while processing:"
+        yield from said([f" {name}" for name in bad])
+    return 1 if bad else 0
 
 
 def configure_all(machine: Machine) -> Program:
@@ -213,9 +243,10 @@ def apt_mark(machine: Machine, argv: tuple[str, ...]) -> Program:
                 return 100
             if action in ("hold", "unhold"):
                 held = action == "hold"
-                told = "was already set on hold" if item.held and held else (
-                    "set on hold" if held else "canceled hold on")  # fmt: skip
-                yield f"{name} {told}." if held else f"Canceled hold on {name}."
+                if item.held == held:
+                    yield f"{name} was already {'set' if held else 'not'} on hold."
+                else:
+                    yield f"{name} set on hold." if held else f"Canceled hold on {name}."
                 machine.packages.installed[name] = replace(item, held=held)
             else:
                 machine.packages.installed[name] = replace(item, automatic=action == "auto")

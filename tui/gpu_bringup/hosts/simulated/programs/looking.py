@@ -128,14 +128,17 @@ def grep(machine: Machine, argv: tuple[str, ...]) -> Program:
         yield f"grep: Invalid regular expression: {pattern}"
         return 2
     paths: list[str] = []
+    wrong = False
     for name in files:
         node = machine.tree.node(name)
         if isinstance(node, Folder):
             if letters.lower().count("r"):
                 paths += [p for p, n in machine.tree.walk(name) if isinstance(n, File)]
             else:
+                wrong = True
                 yield f"grep: {name}: Is a directory"
         elif node is None:
+            wrong = True
             yield f"grep: {name}: No such file or directory"
         else:
             paths.append(name)
@@ -151,6 +154,9 @@ def grep(machine: Machine, argv: tuple[str, ...]) -> Program:
             yield f"{mark}{len(hits)}"
         elif "q" not in letters:
             yield from said([f"{mark}{row}" for row in hits])
+    # grep(1): an error is worth more than what was found, except where only that is asked.
+    if wrong and not ("q" in letters and found):
+        return 2
     return 0 if found else 1
 
 
@@ -228,10 +234,23 @@ def move(machine: Machine, argv: tuple[str, ...]) -> Program:
 
 @program("mkdir")
 def mkdir(machine: Machine, argv: tuple[str, ...]) -> Program:
-    for word in split(argv[1:], "-m")[1]:
-        machine.tree.folder(word)
+    options, words = split(argv[1:], "-m")
+    every = any("p" in option for option in options if not option.startswith("--"))
+    every = every or "--parents" in options
+    status = 0
+    for word in words:
+        there = machine.tree.node(word)
+        above = machine.tree.node(posixpath.dirname(word.rstrip("/")) or "/")
+        if (there is not None and not every) or isinstance(there, File):
+            yield f"mkdir: cannot create directory ‘{word}’: File exists"
+            status = 1
+        elif above is None and not every:
+            yield f"mkdir: cannot create directory ‘{word}’: No such file or directory"
+            status = 1
+        else:
+            machine.tree.folder(word)
     machine.changed()
-    return (yield from said(()))
+    return status
 
 
 @program("chmod", "chown", "touch")

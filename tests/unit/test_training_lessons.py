@@ -121,7 +121,7 @@ def test_a_sound_lesson_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('builder = "debian13"', 'builder = "debian12"', "there is no builder 'debian12'"),
+        ('builder = "debian13"', 'builder = "debian9"', "there is no builder 'debian9'"),
         ('builder = "debian13"', 'builder = "debian13 gpu=h900"', "gpu=h900"),
         ('builder = "debian13"', 'builder = "debian13 gpus=99"', "gpus=99"),
         ('builder = "debian13"', 'builder = "debian13 driver=1.2.3"', "1.2.3"),

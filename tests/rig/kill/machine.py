@@ -109,7 +109,8 @@ class Machine:
         for _ in range(50):
             status = os.statvfs(disk)
             used = (status.f_blocks - status.f_bfree) * status.f_frsize
-            wanted = max(size << 20, used)
+            # A tmpfs of size 0 would have no limit.
+            wanted = max(size << 20, used, 4096)
             argv = ["mount", "-o", f"remount,size={wanted}", str(disk)]
             # What was written meanwhile doesn't fit: look again.
             if subprocess.run(argv, stderr=subprocess.DEVNULL, check=False).returncode == 0:

@@ -49,6 +49,12 @@ def _outside(ctx: Context) -> RungResult:
     )
 
 
+def _kernel_waits(ctx: Context) -> bool:
+    """Does a kernel's package wait to be configured, which writes its initramfs?"""
+    names = ctx.facts.packages.unfinished
+    return not isinstance(names, Unknown) and any(n.startswith("linux-image-") for n in names)
+
+
 def _space(ctx: Context) -> list[Cause]:
     """What is too full: much room is wanted only while something is still to be built."""
     building = installing(ctx) and bool(needs_module(ctx))
@@ -57,7 +63,7 @@ def _space(ctx: Context) -> list[Cause]:
         free = ctx.facts.storage.free(path)
         if isinstance(free, Unknown):
             continue
-        need = build if building else idle
+        need = build if building or (path == "/boot" and _kernel_waits(ctx)) else idle
         if free < need:
             text = f"{path} has {free // MIB} MiB free, {need // MIB} MiB are wanted"
             causes.append(cause(cause_id, 0.9, ev(f"free space on {path}", text)))

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from gpu_bringup.model.ladder import LadderReport
 
 
+_USUAL = "debian13"
+"""The builder for servers whose system none simulates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A lesson that was made."""
@@ -142,8 +146,9 @@ def _of_record(path: Path, catalogue: Catalogue, fault: str, *, alone: bool = Tr
 def _builder(facts: Facts) -> tuple[str, list[str]]:
     """The builder's words for a host like this one, and what they can't say."""
     notes = []
-    name = SERVERS[0]
-    if isinstance(facts.os, Unknown) or f"{facts.os.id}{facts.os.version.split('.')[0]}" != name:
+    own = "" if isinstance(facts.os, Unknown) else f"{facts.os.id}{facts.os.version.split('.')[0]}"
+    name = own if own in SERVERS else _USUAL
+    if name != own:
         system = "an unknown system" if isinstance(facts.os, Unknown) else facts.os.name
         notes.append(f"The server runs {system}; the lesson's is simulated as {name}.")
     gpus = () if isinstance(facts.pci.gpus, Unknown) else facts.pci.gpus
@@ -186,7 +191,7 @@ def _of_run(run_id: str, fault: str) -> _Wanted:
     return _Wanted(
         _slug(f"run-{info.run_id}"),
         f"run {info.run_id} ({info.state})",
-        f"{SERVERS[0]}{' driver=none' if fresh else ''}",
+        f"{_USUAL}{' driver=none' if fresh else ''}",
         faults,
         "",
         rungs,

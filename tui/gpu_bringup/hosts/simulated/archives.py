@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gpu_bringup.hosts.simulated.packages import Archive, Offer
 
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 _FILES = {
+    "gcc-12": ("/usr/bin/gcc-12", "/usr/bin/x86_64-linux-gnu-gcc-12"),
     "gcc-14": ("/usr/bin/gcc-14", "/usr/bin/x86_64-linux-gnu-gcc-14"),
     "gcc": ("/usr/bin/gcc",),
     "make": ("/usr/bin/make",),
@@ -69,10 +71,12 @@ def _kernel(release: str, version: str, config: str) -> list[Offer]:
         (f"/usr/lib/modules/{release}/build", f"-> {tree}"),
     )
     flavour = release.rsplit("-", 1)[-1]
+    built = re.search(r'CONFIG_CC_VERSION_TEXT="(?:x86_64-linux-gnu-)?(\S+)', config)
+    compiler = built[1] if built else "gcc"
     return [
         Offer(f"linux-image-{release}", version, "kernel", ("kmod", "initramfs-tools"), files=image,
               argument=release, size=110_000_000, source="linux-signed-amd64"),
-        Offer(f"linux-headers-{release}", version, "headers", ("gcc-14",), files=headers,
+        Offer(f"linux-headers-{release}", version, "headers", (compiler,), files=headers,
               argument=release, size=15_000_000, source="linux"),
         Offer(f"linux-image-{flavour}", version, depends=(f"linux-image-{release} (= {version})",),
               source="linux-signed-amd64"),

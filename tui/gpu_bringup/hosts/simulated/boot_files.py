@@ -8,6 +8,7 @@ from gpu_bringup.hosts.simulated.machine import Image, Machine
 from gpu_bringup.hosts.simulated.tree import File
 from gpu_bringup.hosts.simulated.work import Wait, Work
 
+_IMAGE_BYTES = 60_000_000
 CONFIGURATION = ("/etc/modprobe.d", "/usr/lib/modprobe.d")
 
 
@@ -27,7 +28,9 @@ def update_initramfs(machine: Machine, kernel: str) -> Work:
     yield f"update-initramfs: Generating /boot/initrd.img-{kernel}"
     yield Wait(20)
     old = machine.tree.file(f"/boot/initrd.img-{kernel}")
-    if machine.free("/boot") < 70_000_000:
+    size = _IMAGE_BYTES if old is None or old.size is None else old.size
+    # The new one is written beside the old one, and then takes its name.
+    if machine.free("/boot") < size:
         yield "gzip: stdout: No space left on device"
         yield "E: mkinitramfs failure gzip 1"
         yield f"update-initramfs: failed for /boot/initrd.img-{kernel} with 1."
@@ -39,7 +42,6 @@ def update_initramfs(machine: Machine, kernel: str) -> Work:
         if isinstance(node, File) and path.endswith(".conf")
     )
     machine.images[kernel] = Image(graphics_modules(machine, kernel), configuration)
-    size = 60_000_000 if old is None or old.size is None else old.size
     machine.tree.write(f"/boot/initrd.img-{kernel}", File("", 0o644, size, machine.clock))
     machine.changed()
     return True

@@ -30,7 +30,7 @@ GPUS = {
                      open_only=True),
 }  # fmt: skip
 """Boards by the names that lessons use; PCI ids as in profiles/catalogue."""
-SERVERS = ("debian13",)
+SERVERS = ("debian12", "debian13")
 """Files in profiles/machines."""
 _ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
 
@@ -163,22 +163,18 @@ def _put(machine: Machine, offer: Offer) -> None:
 
 def _install(machine: Machine, data: dict[str, Any], driver: str, flavour: str) -> None:
     """Bring the driver, by the commands that the plan of this program runs."""
-    path, text = data["sources_file"]
-    machine.write(path, text.replace("Components: main", "Components: main contrib non-free"))
     nvidia = next(item for item in data["archives"] if item["id"] == data["driver_archive"])
-    keyring = "/etc/apt/keyrings/gpu-bringup-nvidia-cuda-debian13.gpg"
+    keyring = f"/etc/apt/keyrings/gpu-bringup-{data['repository']}.gpg"
     machine.write(keyring, nvidia["key"] + "\n")
     machine.write(
-        "/etc/apt/sources.list.d/gpu-bringup-nvidia-cuda-debian13.sources",
+        f"/etc/apt/sources.list.d/gpu-bringup-{data['repository']}.sources",
         f"Types: deb\nURIs: {nvidia['uri']}\nSuites: {nvidia['suite']}\nSigned-By: {keyring}\n",
     )
     machine.write(
         "/etc/modprobe.d/gpu-bringup-nouveau.conf", "blacklist nouveau\nblacklist nova_core\n"
     )
     path, text = data["sources_file"]
-    machine.write(
-        path, text.replace("Components: main non-free", "Components: main contrib non-free")
-    )
+    machine.write(path, text.replace(" main non-free", " main contrib non-free"))
     open_modules = flavour == "open"
     kernel = "nvidia-kernel-open-dkms" if open_modules else "nvidia-kernel-dkms"
     machine.running_kernel = data["first_kernel"]
@@ -186,9 +182,10 @@ def _install(machine: Machine, data: dict[str, Any], driver: str, flavour: str) 
     meta = data["kernel_meta"][1]
     version = _version_of(machine.archives, data["first_kernel"])
     do(machine, "apt-get update")
+    compiler = dkms_tree.compiler_of(machine, data["first_kernel"])
     do(
         machine,
-        f"apt-get install -y {headers} {meta}={version} gcc-14 make libc6-dev dkms openssl kmod",
+        f"apt-get install -y {headers} {meta}={version} {compiler} make libc6-dev dkms openssl kmod",
     )
     key = Key.made("DKMS module signing key", machine.name)
     machine.write(dkms_tree.MOK, render.keys_text((key,)))

@@ -72,6 +72,18 @@ def newer_kernel(machine: Machine) -> tuple[str, str]:
     raise InputError("no archive of this server has another kernel")
 
 
+def kernel_between(machine: Machine) -> tuple[str, str]:
+    """(release, package version) of a kernel between the first and the newest of this server."""
+    return _BETWEEN[machine.text("/etc/os-release").partition("VERSION_CODENAME=")[2].split()[0]]
+
+
+_BETWEEN = {
+    "bookworm": ("6.1.0-55-amd64", "6.1.192-1"),
+    "trixie": ("6.12.115+deb13-amd64", "6.12.115-1"),
+}
+"""Kernels of Debian's security archive, by the release's code name."""
+
+
 def older_driver(machine: Machine) -> str:
     """A version of the driver that an archive has, older than the installed one."""
     name = driver_package(machine)

@@ -24,6 +24,7 @@ from gpu_bringup.hosts.simulated.fault_table import (
     driver_version,
     fault,
     forget,
+    kernel_between,
     newer_kernel,
     older_driver,
     put,
@@ -79,7 +80,7 @@ def headers_deleted(machine: Machine) -> None:
 @fault("compiler-missing")
 def compiler_missing(machine: Machine) -> None:
     """The kernel's compiler was removed, and the module with it."""
-    for name in ("gcc", "gcc-14"):
+    for name in ("gcc", dkms_tree.compiler_of(machine, machine.running_kernel)):
         item = machine.packages.installed.pop(name, None)
         if item is not None:
             for path, _ in item.offer.files:
@@ -313,21 +314,18 @@ def holds_lifted(machine: Machine) -> None:
     )
 
 
-_BETWEEN = ("6.12.115+deb13-amd64", "6.12.115-1")
-"""A kernel of Debian 13 between the one that servers here begin with and the newest."""
-
-
 def _another_kernel(machine: Machine) -> None:
     """An upgrade that came before: one more kernel, with its headers and module, and it runs."""
     there = machine.archives[0]
     config = machine.text(f"/boot/config-{machine.running_kernel}")
+    between = kernel_between(machine)
     made = archives.make(
         {"uri": there.uri, "suite": there.suite, "component": there.component,
-         "origin": there.origin, "kernels": [list(_BETWEEN)]}, config,
+         "origin": there.origin, "kernels": [list(between)]}, config,
     )  # fmt: skip
     offers = {offer.name: offer for offer in made.offers}
     metas = ("linux-headers-amd64", "linux-image-amd64")
-    for name in (f"linux-headers-{_BETWEEN[0]}", f"linux-image-{_BETWEEN[0]}", *metas):
+    for name in (f"linux-headers-{between[0]}", f"linux-image-{between[0]}", *metas):
         maintainer.unpack(machine, offers[name], automatic=True)
         for _ in maintainer.configure(machine, name):
             pass
@@ -335,7 +333,7 @@ def _another_kernel(machine: Machine) -> None:
 
 
 @fault("boot-full")
-def boot_full(machine: Machine, free_mb: str = "45", kernels: str = "many") -> None:
+def boot_full(machine: Machine, free_mb: str = "50", kernels: str = "many") -> None:
     """/boot is full, and a new kernel's initramfs could not be made.
 
     ``kernels``: "many" have piled up, as they do where nobody removes them; "few": none can be spared.

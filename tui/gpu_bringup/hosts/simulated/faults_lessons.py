@@ -11,6 +11,7 @@ from gpu_bringup.errors import InputError
 from gpu_bringup.hosts.simulated import booting, maintainer
 from gpu_bringup.hosts.simulated.archives import make
 from gpu_bringup.hosts.simulated.builders import do
+from gpu_bringup.hosts.simulated.fault_table import kernel_between
 from gpu_bringup.hosts.simulated.faults import driver_version, fault, newer_kernel, put
 from gpu_bringup.hosts.simulated.machine import Gpu, Job, Machine, Unit
 from gpu_bringup.hosts.simulated.packages import (
@@ -115,6 +116,8 @@ def debian_driver(machine: Machine) -> None:
     """The driver is Debian's own, 550.163.01 with proprietary modules, from non-free."""
     if any(item.offer.kind == "dkms-module" for item in machine.packages.installed.values()):
         raise InputError("this server has a driver already (driver=none)")
+    if "+deb13-" not in machine.running_kernel:
+        raise InputError("this fault needs a server with Debian 13")
     first = machine.archives[0]
     offers = _debian_offers()
     for component in ("contrib", "non-free"):
@@ -124,6 +127,8 @@ def debian_driver(machine: Machine) -> None:
             Archive(first.uri, first.suite, component, first.origin, first.label, "", taken),
         )
     path = "/etc/apt/sources.list.d/debian.sources"
+    if not machine.tree.exists(path):
+        raise InputError("this needs a server with Debian 13")
     text = machine.text(path).replace(
         "main non-free-firmware", "main contrib non-free non-free-firmware"
     )
@@ -166,14 +171,14 @@ def old_kernels(machine: Machine, free_mb: str = "60") -> None:
     """Old kernels fill /boot: the newest one's initramfs could not be written, dpkg stopped there."""
     old = machine.running_kernel
     config = machine.text(f"/boot/config-{old}")
-    kernels = [["6.12.115+deb13-amd64", "6.12.115-1"]]
+    release, number = kernel_between(machine)
     there = machine.archives[0]
     between = make(
         {"uri": there.uri, "suite": there.suite, "component": there.component,
-         "origin": there.origin, "kernels": kernels}, config,
+         "origin": there.origin, "kernels": [[release, number]]}, config,
     )  # fmt: skip
     names = {offer.name: offer for offer in between.offers}
-    for name in ("linux-headers-6.12.115+deb13-amd64", "linux-image-6.12.115+deb13-amd64"):
+    for name in (f"linux-headers-{release}", f"linux-image-{release}"):
         maintainer.unpack(machine, names[name], automatic=True)
         for _ in maintainer.configure(machine, name):
             pass

@@ -194,4 +194,21 @@ def recover(made: Broken, machine: Machine) -> Recovery:
     return Recovery(made, steps, wrong)
 
 
-__all__ = ["Broken", "Recovery", "look", "random_broken", "recover", "replace", "run", "take"]
+def healthy(machine: Machine) -> bool:
+    """Does every rung hold, with nothing left to plan?"""
+    found = look(machine)
+    states = {result.state.value for result in found.report.rungs}
+    return states <= {"ok", "skipped"} and not found.plan.steps
+
+
+def needless(machine: Machine) -> tuple[str, ...]:
+    """Steps of a machine's plan that may be left out, and it is healthy all the same."""
+    plan = look(machine).plan
+    found = []
+    for left_out in plan.steps:
+        trial = machine.copy()
+        steps = tuple(step for step in plan.steps if step is not left_out)
+        state, _ = take(trial, replace(plan, steps=steps))
+        if state == "done" and healthy(trial):
+            found.append(left_out.id)
+    return tuple(found)

@@ -260,3 +260,25 @@ def test_a_refused_module_of_the_running_kernel_comes_before_what_another_kernel
     _, found = look(raw, catalogue, tmp_path)
     assert found.report.root_cause.id == "signature"
     assert found.report.rung("headers").state is State.BROKEN
+
+
+def test_a_persistence_daemon_that_is_off_is_no_root_cause_above_which_more_is_broken():
+    facts = make.healthy()
+    services = replace(facts.services, persistenced_running=False, persistenced_enabled=True)
+    nvml = Unknown("Driver/library version mismatch")
+    unread = Unknown("not in this record")
+    files = tuple(replace(item, version=unread) for item in facts.modules.files)
+    modules = replace(facts.modules, files=files, loaded_version="535.247.01")
+    facts = replace(facts, services=services, nvml=nvml, modules=modules)
+    report = climb(make.context(facts))
+    assert report.rung("devices").state is State.BROKEN
+    assert report.root_cause is not None and report.root_cause.id == "libraries"
+
+
+def test_an_unread_version_of_the_module_is_not_called_right():
+    facts = make.healthy()
+    files = tuple(
+        replace(item, version=Unknown("not in this record")) for item in facts.modules.files
+    )
+    facts = replace(facts, modules=replace(facts.modules, files=files))
+    assert climb(make.context(facts)).rung("module").state.value == "unknown"

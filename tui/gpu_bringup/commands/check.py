@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from gpu_bringup import engine
@@ -63,11 +64,11 @@ def _print_decision(situation: engine.Situation, decision: door.Decision | None)
         if asked is not None:
             show()
             show(wrap(f"More than one cause fits. What decides: {asked.why}."))
-            command = f"{'# ' if asked.root else ''}{' '.join(asked.argv)}"
-            show(wrap(command, 2, hang=4))
+            command = f"{'# ' if asked.root else ''}{shlex.join(asked.argv)}"
+            show(f"  {command}")
             show("  gpu-bringup check --decide   asks it (it changes nothing) and judges again")
         return
-    command = " ".join(decision.asked.argv)
+    command = shlex.join(decision.asked.argv)
     show()
     if not decision.answered:
         show(wrap(f"What would decide could not be asked here: {command}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +131,7 @@ def _tell_step(number: int, step: Step) -> None:
     for line in step.expect.splitlines():
         say(f"     {line}")
     for command in step.commands:
-        say(f"     $ {' '.join(command.argv)}")
+        say(f"     $ {shlex.join(command.argv)}")
     for write in step.writes:
         say(f"     restores {write.path}")
 

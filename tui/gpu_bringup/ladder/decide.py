@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -226,7 +227,7 @@ def decider(ctx: Context, report: LadderReport) -> Decider | None:
 
 def decided(report: LadderReport, asked: Decider, cause_id: str, line: str) -> LadderReport:
     """The report with the cause that the answer named first; the others lose their weight."""
-    told = ev(" ".join(asked.argv), line)
+    told = ev(shlex.join(asked.argv), line)
 
     def again(result: RungResult) -> RungResult:
         if result.id != asked.rung:

@@ -143,7 +143,7 @@ def climb(ctx: Context) -> LadderReport:
     Where a driver was installed before, what keeps *it* from working is the root cause, and not
     what another driver, which was chosen to mend it, lacks.
     """
-    report = _now_first(ctx, LadderReport(_ask(ctx)))
+    report = _daemon_last(_now_first(ctx, LadderReport(_ask(ctx))))
     root = report.root_cause
     target = ctx.target
     if root is None or target is None or target.prepare_only or not report.not_yet(root):
@@ -166,6 +166,16 @@ def _now_first(ctx: Context, report: LadderReport) -> LadderReport:
         if now.state is State.BROKEN and running in concerned(ctx, now) and apart(ctx, now, root):
             return replace(report, cause_rung=rung_id)
     return report
+
+
+def _daemon_last(report: LadderReport) -> LadderReport:
+    """A persistence daemon that is off breaks nothing above it: what is broken there is the cause."""
+    root = report.root_cause
+    if root is None or any(item.cause != "persistenced-failed" for item in root.causes):
+        return report
+    above = report.rungs[report.rungs.index(root) + 1 :]
+    worse = next((r for r in above if r.state is State.BROKEN and r.id != "guard"), None)
+    return report if worse is None else replace(report, cause_rung=worse.id)
 
 
 def _ask(ctx: Context) -> tuple[RungResult, ...]:

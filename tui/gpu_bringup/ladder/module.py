@@ -104,7 +104,8 @@ def _wrong(ctx: Context, release: str, files: tuple[ModuleFile, ...]) -> Cause:
     wish = wanted(ctx)
     told = [ev(file.path, _words(file)) for file in files]
     libraries = library_version(ctx.facts)
-    if ctx.target is not None and libraries and libraries == ctx.target.driver.version:
+    old = any(isinstance(file.version, str) and file.version != libraries for file in files)
+    if old and ctx.target is not None and libraries == ctx.target.driver.version:
         told += [ev("libraries", libraries), *culprit_evidence(ctx)]
         return cause("driver-library-mismatch-stale-on-disk", 0.93, *told)
     if ctx.target is not None:
@@ -240,7 +241,9 @@ def check(ctx: Context) -> RungResult:
                 notes.append(
                     ev(files[0].path, f"{_words(files[0])}: booting {release} would not fit")
                 )
-        found += _vermagic(release, files, ctx) + _copies(release, files) + _unfit(ctx, files)
+        unfit = _unfit(ctx, files)
+        found = [c for c in found if not unfit or c.cause != "driver-other-than-target"]
+        found += _vermagic(release, files, ctx) + _copies(release, files) + unfit
         if release in primary_releases(ctx):
             found = [*same_version(ctx, files), *found]
         if files and not found:
@@ -256,6 +259,8 @@ def check(ctx: Context) -> RungResult:
         text = "the initramfs holds another version of the module than the disk: it would be loaded first"
         return say.broken(text, stale, notes)
     first = module_files(ctx, ctx.releases[0])[0]
+    if isinstance(first.version, Unknown):
+        return say.unknown(f"the version of {first.path} is not known: {first.version.reason}")
     return say.ok(f"{_words(first)} modules for {listed(ctx.releases)}", *notes)
 
 

@@ -312,6 +312,16 @@ def _enrolment(
     # A refusal of the file that was replaced since says nothing of this one.
     older = ctx.facts.log.refused_older
     said = () if older or _taken_since(ctx) else log_lines(ctx, REFUSED)
+    unread = any(isinstance(answer, Unknown) for answer in trust.values())
+    if said and unread and ctx.facts.modules.loaded_version is None:
+        text = "not known: the firmware's list of keys could not be read"
+        told = cause("sb-mok-not-enrolled", 0.6, ev("enrolled keys", text), *said)
+        rival = cause("sb-key-not-trusted-by-kernel", 0.3, ev("enrolled keys", text), *said)
+        return say.broken(
+            f"signed by {signers} and refused; whether that key is enrolled is not known",
+            [told, rival],
+            evidence,
+        )
     if said and ctx.facts.modules.loaded_version is None:
         text = "enrolled, and yet this kernel refused it: it doesn't look for module keys there"
         found = cause("sb-key-not-trusted-by-kernel", 0.9, ev("enrolled keys", text), *said)

@@ -68,6 +68,8 @@ def _module_reasons(ctx: Context) -> tuple[str, ...]:
         return (f"which modules the running kernel ({running}) has on disk is not known: {why}",)
     if disk is None:
         return (f"the running kernel ({running}) has no nvidia module on disk to load",)
+    if isinstance(disk.version, Unknown):
+        return (f"the version of the module on disk is not known: {disk.version.reason}",)
     found: list[str] = []
     libraries = library_version(ctx.facts)
     if libraries and isinstance(disk.version, str) and disk.version != libraries:

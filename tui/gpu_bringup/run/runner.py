@@ -6,6 +6,7 @@ It runs in the worker process on this machine, and in the training on a simulate
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import threading
 import time
@@ -387,7 +388,7 @@ def _failed(
     what = (
         f"there is no command {command.argv[0]} on this host"
         if status == 127
-        else f"{' '.join(command.argv)} ended with exit status {status}"
+        else f"{shlex.join(command.argv)} ended with exit status {status}"
     )
     room = f" {full['text']} Make room there, then resume the run: it goes on." if full else ""
     return _Stopped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from textual.app import ComposeResult
@@ -187,7 +188,7 @@ class LookPage(Page):
             decision = outcome.value
             if decision is None:
                 return
-            command = " ".join(decision.asked.argv)
+            command = shlex.join(decision.asked.argv)
             if not decision.cause:
                 told = (
                     tr("It did not decide: {command}")

@@ -238,7 +238,9 @@ def _policy(status: int, output: str) -> Any:
 
 def _madison(status: int, output: str) -> Any:
     # The rig's archive has another series besides.
-    rows = [line.split("|")[:2] for line in output.splitlines() if "| 580." in line.replace("  ", " ")]
+    rows = [
+        line.split("|")[:2] for line in output.splitlines() if "| 580." in line.replace("  ", " ")
+    ]
     return sorted({(name.strip(), version.strip()) for name, version in rows})
 
 

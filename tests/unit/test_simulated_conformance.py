@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import conformance
 import pytest
-import simulated
+
+import conformance
+import simulated_tools
 from gpu_bringup.hosts.simulated import builders
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ HELD = ("linux-image-amd64", "linux-headers-amd64")
 @lru_cache(maxsize=1)
 def _made() -> Machine:
     machine = builders.build("debian13", driver=NAMES["driver"])
-    builders.do(machine, f"apt-get install -y --allow-change-held-packages {' '.join(HELD)} mokutil")
+    builders.do(
+        machine, f"apt-get install -y --allow-change-held-packages {' '.join(HELD)} mokutil"
+    )
     builders.do(machine, f"apt-mark hold {' '.join(HELD)}")
     # A root file system that is entered has no EFI variables.
     machine.firmware.efi = False
@@ -61,7 +64,7 @@ def test_real_and_simulated_answers_agree(group: str) -> None:
     machine = twin()
     table, wrong = [], []
     for row, real in zip(conformance.GROUPS[group], captured()[group], strict=True):
-        status, output = simulated.run(machine, *row.argv(NAMES))
+        status, output = simulated_tools.run(machine, *row.argv(NAMES))
         output = conformance.common(output, NAMES)
         same = status == real["status"]
         compared = "exit status"
@@ -70,8 +73,12 @@ def test_real_and_simulated_answers_agree(group: str) -> None:
             read = conformance.READERS[row.reader]
             expected, found = read(real["status"], real["output"]), read(status, output)
             same = same and expected == found
-        table.append(f"{'same  ' if same else 'DIFFER'}  {real['status']:>3}  {compared:<24} {row.line}")
+        table.append(
+            f"{'same  ' if same else 'DIFFER'}  {real['status']:>3}  {compared:<24} {row.line}"
+        )
         if not same:
-            wrong.append(f"{row.line}\n  real {real['status']}: {real['output']!r}\n  simulated {status}: {output!r}")
+            wrong.append(
+                f"{row.line}\n  real {real['status']}: {real['output']!r}\n  simulated {status}: {output!r}"
+            )
     print("\n".join(table))
     assert not wrong, "\n".join(wrong)

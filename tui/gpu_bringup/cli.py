@@ -110,7 +110,9 @@ def _trial(command: argparse.ArgumentParser) -> None:
 def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("lesson", nargs="?", metavar="LESSON", help="which one (--list shows them)")
     what = train.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="the lessons, and which are solved or due")
+    what.add_argument(
+        "--list", action="store_true", help="the lessons, and which are solved or due"
+    )
     what.add_argument("--shell", action="store_true", help="practise with a shell on this terminal")
     what.add_argument(
         "--auto", action="store_true", help="let the wizard's own plan solve it (0: solved)"
@@ -296,7 +298,9 @@ def build_parser() -> argparse.ArgumentParser:
         "hooks", "say after each upgrade and at login when the next boot lacks its driver", as_json
     )
     hooks.add_argument("action", choices=("install", "remove", "status"), help="what to do")
-    _train(add("train", "practise on a simulated host: TRAINING, no real server is touched", as_json))
+    _train(
+        add("train", "practise on a simulated host: TRAINING, no real server is touched", as_json)
+    )
     profiles = add("profiles", "list, show or validate scenarios and data", as_json)
     actions = profiles.add_subparsers(dest="action", metavar="list|show|validate", required=True)
 

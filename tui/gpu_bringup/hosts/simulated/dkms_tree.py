@@ -120,8 +120,21 @@ def dkms_add(machine: Machine, module: str, version: str) -> None:
     machine.changed()
 
 
-def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work:
-    """Build for one kernel: "build" and "install" of dkms(8); True: it is installed."""
+def release_of(machine: Machine) -> str:
+    """The version of dkms itself ("3.2.2")."""
+    item = machine.packages.installed.get("dkms")
+    return item.offer.version.split("-")[0] if item is not None else ""
+
+
+def dkms_compiled(machine: Machine, module: str, version: str, kernel: str) -> bool:
+    """Are there modules in dkms's own tree, installed or not?"""
+    return machine.tree.exists(f"/var/lib/dkms/{module}/{version}/{kernel}/x86_64/module")
+
+
+def dkms_build(
+    machine: Machine, module: str, version: str, kernel: str, *, install: bool = True
+) -> Work:
+    """ "build" of dkms(8) for one kernel, and "install" where it is wanted; True: it worked."""
     base = f"/var/lib/dkms/{module}/{version}"
     if not machine.tree.exists(f"{base}/source/dkms.conf"):
         yield f"\nError! {module}/{version} is broken!"
@@ -138,7 +151,8 @@ def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work
     yield ""
     yield Wait(180)
     error = failure_of(machine, version, kernel)
-    log = f"DKMS (dkms-3.2.2) make.log for {module}/{version} for kernel {kernel} (x86_64)\n"
+    log = f"DKMS (dkms-{release_of(machine)}) make.log for {module}/{version}"
+    log += f" for kernel {kernel} (x86_64)\n"
     if error:
         text = log + f"Building module(s)\n{error}\nmake: *** [Makefile:115: modules] Error 2\n"
         machine.write(f"{base}/build/make.log", text)
@@ -177,13 +191,23 @@ def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work
         )
         file = File("", 0o644, 3_000_000, machine.clock, info)
         machine.tree.write(f"{folder}/module/{name}{extension}", file)
+    machine.tree.remove(f"{base}/build")
+    machine.changed()
+    if install:
+        yield from dkms_install(machine, module, version, kernel)
+    return True
+
+
+def dkms_install(machine: Machine, module: str, version: str, kernel: str) -> Work:
+    """ "install" of dkms(8): what was built is put where modprobe finds it."""
+    extension = _extension(machine, kernel)
+    folder = f"/var/lib/dkms/{module}/{version}/{kernel}/x86_64"
     for name in NAMES:
         target = f"/lib/modules/{kernel}/updates/dkms/{name}{extension}"
         yield f"Installing {target}"
         built = machine.tree.file(f"{folder}/module/{name}{extension}")
         assert built is not None
         machine.tree.write(target, built)
-    machine.tree.remove(f"{base}/build")
     machine.tree.link(
         f"/var/lib/dkms/{module}/kernel-{kernel}-x86_64", f"{version}/{kernel}/x86_64"
     )
@@ -192,8 +216,14 @@ def dkms_build(machine: Machine, module: str, version: str, kernel: str) -> Work
     return True
 
 
-def dkms_remove(machine: Machine, module: str, version: str, kernel: str = "") -> Work:
-    """Take a version away, for one kernel or from the tree altogether."""
+def dkms_remove(
+    machine: Machine, module: str, version: str, kernel: str = "", *, keep: bool = False
+) -> Work:
+    """Take a version away, for one kernel or from the tree altogether.
+
+    Args:
+        keep: leave what was built in dkms's own tree, as "uninstall" does.
+    """
     base = f"/var/lib/dkms/{module}"
     found = False
     for name in machine.tree.names(base) or ():
@@ -214,7 +244,8 @@ def dkms_remove(machine: Machine, module: str, version: str, kernel: str = "") -
         if machine.tree.names(folder) == ():
             machine.tree.remove(folder)
         machine.tree.remove(f"{base}/{name}")
-        machine.tree.remove(f"{base}/{version}/{release}")
+        if not keep:
+            machine.tree.remove(f"{base}/{version}/{release}")
         yield "Running depmod.... done."
     if not kernel and machine.tree.remove(f"{base}/{version}"):
         found = True

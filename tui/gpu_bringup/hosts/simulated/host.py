@@ -11,6 +11,8 @@ from gpu_bringup.hosts.base import CommandResult, Exited, Lines, Prompt, Session
 from gpu_bringup.hosts.simulated import dkms_tree, probes, work
 from gpu_bringup.hosts.simulated.programs import (
     apt,
+    apt_cache,
+    dkms,
     dpkg,
     kernel,
     looking,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from gpu_bringup.hosts.simulated.machine import Machine
     from gpu_bringup.model.plan import Command
 
-PROGRAMS = (apt, dpkg, kernel, looking, processes, services, vendor)
+PROGRAMS = (apt, apt_cache, dkms, dpkg, kernel, looking, processes, services, vendor)
 """Imported so that each enters its commands into the table."""
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from gpu_bringup.hosts.simulated import sources
+from gpu_bringup.hosts.simulated import holds, sources
+from gpu_bringup.hosts.simulated.holds import AptError
 from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, Archive, Offer, dependency
 from gpu_bringup.model.versions import compare_debian
 
 if TYPE_CHECKING:
     from gpu_bringup.hosts.simulated.machine import Machine
-
-
-class AptError(Exception):
-    """apt-get ends with status 100 and these words."""
 
 
 @dataclass(slots=True)
@@ -47,9 +44,9 @@ def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str,
             named = _matching(machine, word)
             for name in named:
                 _take_away(machine, wanted, name)
-            _keep_held(machine, wanted, named)
+            holds.keep(machine, wanted.remove, named)
         if options.keys() & {"-y", "--yes", "--assume-yes"}:
-            _may_change_held(machine, wanted.remove, options)
+            holds.may_change(machine, wanted.remove, options)
         return wanted
     fix = options.keys() & {"-f", "--fix-broken"}
     wanted.versions = dict(word.split("=", 1) for word in words if "=" in word)
@@ -73,18 +70,8 @@ def plan(machine: Machine, action: str, words: Sequence[str], options: dict[str,
         )
     if not fix:
         changed = [n for n in (*wanted.install, *wanted.remove) if n not in wanted.reinstall]
-        _may_change_held(machine, changed, options)
+        holds.may_change(machine, changed, options)
     return wanted
-
-
-def _may_change_held(machine: Machine, names: Iterable[str], options: dict[str, str]) -> None:
-    there = machine.packages.installed
-    held = [name for name in names if name in there and there[name].held]
-    if held and "--allow-change-held-packages" not in options:
-        raise AptError(
-            "The following held packages will be changed:\n  " + " ".join(held) + "\n"
-            "E: Held packages were changed and -y was used without --allow-change-held-packages."
-        )
 
 
 def _unmet(machine: Machine, wanted: Wanted) -> list[tuple[Offer, str]]:
@@ -129,24 +116,6 @@ def _mend(machine: Machine, wanted: Wanted, *, fix: bool) -> None:
             _satisfy(machine, wanted, offer, text)
         except AptError:
             _take_away(machine, wanted, offer.name)
-
-
-def _keep_held(machine: Machine, wanted: Wanted, named: Sequence[str]) -> None:
-    """apt never takes a held package away because of another, --allow-change-held-packages or not."""
-    for name in wanted.remove:
-        item = machine.packages.installed[name]
-        if not item.held or name in named:
-            continue
-        lost = next(
-            text
-            for text in item.offer.depends
-            if any(each in wanted.remove for each, _ in dependency(text))
-        )
-        raise AptError(
-            "The following packages have unmet dependencies:\n"
-            f" {name} : Depends: {lost} but it is not going to be installed\n"
-            "E: Error, pkgProblemResolver::Resolve generated breaks, this may be caused by held packages."
-        )
 
 
 def _matching(machine: Machine, word: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""dkms, modprobe and its family, initramfs, boot loader, uname, mokutil, reboot."""
+"""modprobe and its family, initramfs, boot loader, uname, mokutil, reboot."""
 
 from __future__ import annotations
 
@@ -28,89 +28,6 @@ def uname(machine: Machine, argv: tuple[str, ...]) -> Program:
             )
         )
     return (yield from said("Linux"))
-
-
-# --- dkms ------------------------------------------------------------------------------------------
-
-
-@program("dkms")
-def dkms(machine: Machine, argv: tuple[str, ...]) -> Program:
-    if not machine.packages.has("dkms"):
-        yield "bash: dkms: command not found"
-        return 127
-    options, words = split(argv[1:], "-m", "-v", "-k", "-a", "--kernelver", "--arch")
-    action = words[0] if words else "status"
-    kernel = options.get("-k") or options.get("--kernelver") or ""
-    kernel = kernel.split("/")[0] or machine.running_kernel
-    if action == "status":
-        return (yield from _status(machine, words[1:], options))
-    if action == "autoinstall":
-        if not dkms_tree.has_headers(machine, kernel):
-            yield from dkms_tree.no_headers(kernel)
-            return 21 if dkms_tree.dkms_versions(machine) else 0
-        good = yield from dkms_tree.dkms_autoinstall(machine, kernel)
-        return 0 if good else 11
-    if "--version" in options or action == "--version":
-        return (yield from said("dkms-3.2.2"))
-    name = words[1] if len(words) > 1 else ""
-    module, _, version = name.partition("/")
-    module, version = options.get("-m", module), options.get("-v", version)
-    if not version and module:
-        known = [v for m, v in dkms_tree.dkms_versions(machine) if m == module]
-        version = known[-1] if known else ""
-    if not module or not version:
-        yield "Error! Arguments <module> and <module-version> are not specified."
-        return 1
-    if (module, version) not in dkms_tree.dkms_versions(machine) and action != "add":
-        yield f"Error! The module/version combo: {module}-{version} is not located in the DKMS tree."
-        return 3
-    if action in ("build", "install"):
-        force = "--force" in options
-        if dkms_tree.dkms_built(machine, module, version, kernel) and not force:
-            yield (
-                f"Module {module}/{version} already installed on kernel {kernel} "
-                f"({machine.architecture}), skip. You may override by specifying --force."
-            )
-            return 0
-        if force:
-            yield from dkms_tree.dkms_remove(machine, module, version, kernel)
-        good = yield from dkms_tree.dkms_build(machine, module, version, kernel)
-        return 0 if good else 10
-    if action in ("unbuild", "uninstall", "remove"):
-        everywhere = "--all" in options
-        yield from dkms_tree.dkms_remove(machine, module, version, "" if everywhere else kernel)
-        return 0
-    if action == "add":
-        if not machine.tree.exists(f"/usr/src/{module}-{version}/dkms.conf"):
-            yield "Error! Could not find module source directory."
-            yield f"Directory: /usr/src/{module}-{version} does not exist."
-            return 2
-        dkms_tree.dkms_add(machine, module, version)
-        return 0
-    yield f"Error! Unknown action specified: {action}"
-    return 2
-
-
-def _status(machine: Machine, words: list[str], options: dict[str, str]) -> Program:
-    name, _, number = (words[0] if words else "").partition("/")
-    name, number = options.get("-m", name), options.get("-v", number)
-    wanted = (options.get("-k") or options.get("--kernelver") or "").split("/")[0]
-    for module, version in dkms_tree.dkms_versions(machine):
-        if (name and module != name) or (number and version != number):
-            continue
-        if not machine.tree.exists(f"/var/lib/dkms/{module}/{version}/source/dkms.conf"):
-            yield f"{module}/{version}: broken"
-            continue
-        kernels = [
-            k
-            for k in machine.kernels()
-            if dkms_tree.dkms_built(machine, module, version, k) and wanted in ("", k)
-        ]
-        for kernel in kernels:
-            yield f"{module}/{version}, {kernel}, {machine.architecture}: installed"
-        if not kernels and not wanted:
-            yield f"{module}/{version}: added"
-    return 0
 
 
 # --- modules ---------------------------------------------------------------------------------------

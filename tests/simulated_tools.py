@@ -201,6 +201,23 @@ def healthy(machine: Machine) -> bool:
     return states <= {"ok", "skipped"} and not found.plan.steps
 
 
+SAFETY = {
+    "build-module": "the package's hook builds too, where headers and compiler are there by then",
+    "load-modules": "nvidia-modprobe of the next step loads them as well",
+    "device-nodes": "loading makes them here, by udev's rules; not on every server",
+    "persistence": "the boot or the load may have started it",
+    "refresh-packages": "the indexes of a simulated server are never old",
+    "pin-branch": "it guards against the next upgrade",
+    "compiler": "apt's mending of dependencies brings it, where they name it",
+    "initramfs": "an image that nobody looked into may hold a driver",
+    "blacklist-nouveau": "which driver is first at a boot is a race",
+    "mend-packages": "the package manager's next run configures what waits",
+    "meet-dependencies": "the driver's own installation brings the same",
+    "headers": "apt's mending of dependencies brings them, where they are named",
+}
+"""Steps that something else may do as well on one server and not on the next, with what that is."""
+
+
 def needless(machine: Machine) -> tuple[str, ...]:
     """Steps of a machine's plan that may be left out, and it is healthy all the same."""
     plan = look(machine).plan

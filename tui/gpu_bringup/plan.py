@@ -120,6 +120,15 @@ def _without_repeats(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(kept)
 
 
+def _one_driver_step(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Without a second run for the same set: NVIDIA's packages depend on each other's exact version."""
+    target = ctx.target
+    exact = target is not None and target.package.source == "nvidia-repository"
+    if not exact or not any(step.id == "driver" for step in steps):
+        return steps
+    return tuple(step for step in steps if step.id != "align-driver")
+
+
 def _refreshed(ctx: Context, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Put one reading of the indexes before the first installation that has none before it."""
     if ctx.family is None:
@@ -301,7 +310,7 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
         made += rung.repair(here) if rung.id in bad else ()
         if rung.id == "platform" and any(step.id == room.REMOVAL for step in made):
             here = room.without_spare(ctx)
-    steps = _unique(made)
+    steps = _one_driver_step(ctx, _unique(made))
     steps = _without_repeats(_merge_installs(ctx, _ordered(steps)))
     steps = _with_reason(ctx, _refreshed(ctx, steps))
     return Plan(target, steps, _blocked(ctx, report, steps), first_boot, _made_for(ctx, steps))

@@ -15,6 +15,7 @@ from gpu_bringup.ladder.library_repair import (
     foreign_step,
     missing_step,
     reinstall_step,
+    strays,
     stub_step,
 )
 from gpu_bringup.ladder.loaded import disk_module
@@ -203,6 +204,8 @@ def repair(ctx: Context) -> tuple[Step, ...]:
     stubs = {posixpath.dirname(items[0].path): items[0] for items in _shadowed(ctx)}
     steps += [stub_step(stub) for stub in stubs.values()]
     strange = tuple(copy for soname in NEEDED for copy in foreign(ctx, _copies(ctx, soname)))
+    here = (copy for soname in NEEDED for copy in _of(ctx, soname) if not copy.stub)
+    strange = tuple(dict.fromkeys((*strange, *strays(ctx, tuple(here)))))
     if strange:
         steps.append(foreign_step(strange))
     gone = [s for s in NEEDED if not any(not item.stub for item in _of(ctx, s))]

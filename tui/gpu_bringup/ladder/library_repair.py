@@ -13,6 +13,7 @@ from gpu_bringup.ladder.view import (
     driver_set,
     installed_package,
     known_packages,
+    missing,
     packages,
     upstream_version,
 )
@@ -43,15 +44,24 @@ def foreign(ctx: Context, copies: Sequence[Library]) -> tuple[Library, ...]:
     """Those of several copies of a library whose version no installed driver package has."""
     known = _versions_of_packages(ctx)
     strange = tuple(c for c in copies if isinstance(c.version, str) and c.version not in known)
-    if len(strange) < len(copies):
-        return strange
-    # The .run installer's own copies go by its uninstaller; it writes none below /usr/local.
-    return tuple(c for c in strange if c.path.startswith("/usr/local/") and _runfile_goes(ctx))
+    return strange if len(strange) < len(copies) else ()
 
 
-def _runfile_goes(ctx: Context) -> bool:
-    """Will this plan remove a driver that the .run installer put over the packages?"""
-    return ctx.facts.packages.method is InstallMethod.MIXED
+def strays(ctx: Context, copies: Sequence[Library]) -> tuple[Library, ...]:
+    """Copies below /usr/local, of no package's version, where the .run installer's copies go anyway.
+
+    Its uninstaller takes its own, which lie where the packages' are.
+    """
+    if ctx.facts.packages.method is not InstallMethod.MIXED:
+        return ()
+    known = _versions_of_packages(ctx)
+    return tuple(
+        copy
+        for copy in copies
+        if copy.path.startswith("/usr/local/")
+        and isinstance(copy.version, str)
+        and copy.version not in known
+    )
 
 
 def stub_step(stub: Library) -> Step | None:
@@ -161,7 +171,9 @@ def align_step(ctx: Context, version: str) -> Step | None:
         and upstream_version(package.version) not in ("", version)
     ]
     names = tuple(dict.fromkeys([*driver_set(ctx), *sorted(apart)]))
-    if not names:
+    runfile = ctx.facts.packages.method is InstallMethod.MIXED
+    if not names or (runfile and not apart and not missing(ctx.facts, driver_set(ctx))):
+        # Only the .run installer's copies differ, and those go.
         return None
     here = known_packages(ctx.facts)
     held = tuple(base_name(n) for n in names if base_name(n) in here and here[base_name(n)].held)

@@ -14,6 +14,7 @@ from gpu_bringup.ladder import database
 from gpu_bringup.ladder.base import Context, Rung
 from gpu_bringup.ladder.causes import cause
 from gpu_bringup.ladder.failed_build import build_cause, removal_step
+from gpu_bringup.ladder.module import to_come
 from gpu_bringup.ladder.repository_key import key_causes, key_step
 from gpu_bringup.ladder.series import series_causes, series_steps
 from gpu_bringup.ladder.steps import change_step, refresh_step
@@ -468,7 +469,8 @@ def _source_steps(ctx: Context) -> tuple[Step, ...]:
         steps.append(refresh_step(ctx))
     branch = family.prepare_branch(target.exact_package)
     # A folder holds what was chosen for it, and nothing is offered beside it.
-    if not is_local(ctx) and (needs_module(ctx) or missing(ctx.facts, target.package.pin)):
+    # Where only a module is to be built, no package of the driver moves.
+    if not is_local(ctx) and (to_come(ctx) or missing(ctx.facts, target.package.pin)):
         steps.append(
             change_step(
                 "pin-branch",

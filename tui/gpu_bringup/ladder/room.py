@@ -62,6 +62,15 @@ def _owned(ctx: Context, release: str) -> tuple[str, ...]:
     )
 
 
+def _removal(ctx: Context, names: tuple[str, ...]) -> Command:
+    """apt also tries to configure what waits, and ends with 100 where that fails; finishing comes next."""
+    assert ctx.family is not None
+    command = ctx.family.manager.remove(names)
+    waiting = ctx.facts.packages.unfinished
+    some = not isinstance(waiting, Unknown) and bool(waiting)
+    return replace(command, ok_statuses=(0, 100)) if some else command
+
+
 def room_steps(ctx: Context, causes: frozenset[str]) -> tuple[Step, ...]:
     """Steps that make room; none where only a person can tell what may go."""
     family = ctx.family
@@ -98,7 +107,7 @@ def room_steps(ctx: Context, causes: frozenset[str]) -> tuple[Step, ...]:
                 title=f"Remove old kernels from /boot ({listed(spare)})",
                 why="A full /boot leaves a half-written initramfs, and the next boot may fail. The running "
                 "kernel, the newest one and a fallback with a driver stay.",
-                commands=(family.manager.remove(names),),
+                commands=(_removal(ctx, names),),
                 undo=(family.manager.install(names),),
                 estimate_seconds=60,
                 risk="These kernels can't be booted any more.",

@@ -298,6 +298,7 @@ def key_missing(machine: Machine) -> None:
 @fault("held-package")
 def held_package(machine: Machine) -> None:
     """Only a part of the set is held: the next upgrade moves the rest."""
+    machine.tree.remove("/var/lib/dpkg/updates/0001")
     for name, item in list(machine.packages.installed.items()):
         if name.startswith(("libcuda", "libnvidia", "nvidia-")):
             machine.packages.installed[name] = replace(item, held=name == "libcuda1")
@@ -306,6 +307,7 @@ def held_package(machine: Machine) -> None:
 @fault("holds-lifted")
 def holds_lifted(machine: Machine) -> None:
     """Somebody lifted every hold, and unattended upgrades are on."""
+    machine.tree.remove("/var/lib/dpkg/updates/0001")
     for name, item in list(machine.packages.installed.items()):
         machine.packages.installed[name] = replace(item, held=False)
     machine.write(

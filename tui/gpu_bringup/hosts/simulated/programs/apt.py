@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from gpu_bringup.hosts.simulated import maintainer, sources
+from gpu_bringup.hosts.simulated.holds import AptError
 from gpu_bringup.hosts.simulated.packages import CONFIG_FILES, INSTALLED, Archive, dependency
+from gpu_bringup.hosts.simulated.programs.apt_cache import apt_cache
 from gpu_bringup.hosts.simulated.programs.words import program, said, split
-from gpu_bringup.hosts.simulated.transaction import AptError, Wanted, plan
+from gpu_bringup.hosts.simulated.transaction import Wanted, plan
 from gpu_bringup.hosts.simulated.work import Ask, Program, Wait
 
 if TYPE_CHECKING:

@@ -132,6 +132,7 @@ MENDABLE = tuple(
 
 def random_server(draw: random.Random) -> Broken:
     """A server of some shape with one to three faults, or a fresh one."""
+    server = draw.choice(("debian13", "debian13", "debian13", "debian12"))
     gpu = draw.choice(("h100", "h100", "h200", "a100", "l4", "blackwell"))
     secure = draw.random() < 0.3
     flavour = "proprietary" if gpu != "blackwell" and draw.random() < 0.25 else "open"
@@ -143,11 +144,11 @@ def random_server(draw: random.Random) -> Broken:
     }
     if draw.random() < 0.1:
         parameters["driver"] = "none"
-        return Broken("debian13", tuple(parameters.items()), ())
-    if draw.random() < 0.2:
+        return Broken(server, tuple(parameters.items()), ())
+    if server == "debian13" and draw.random() < 0.2:
         parameters["driver"] = draw.choice(("580.159.03", "580.142"))
     chosen = draw.sample(MENDABLE, draw.choice((1, 1, 1, 2, 2, 3)))
-    return Broken("debian13", tuple(parameters.items()), tuple(chosen))
+    return Broken(server, tuple(parameters.items()), tuple(chosen))
 
 
 def random_broken(seed: int) -> tuple[Broken, Machine]:
@@ -213,6 +214,7 @@ SAFETY = {
     "blacklist-nouveau": "which driver is first at a boot is a race",
     "mend-packages": "the package manager's next run configures what waits",
     "meet-dependencies": "the driver's own installation brings the same",
+    "align-driver": "apt's mending of dependencies may bring that version, or take the package away",
     "headers": "apt's mending of dependencies brings them, where they are named",
 }
 """Steps that something else may do as well on one server and not on the next, with what that is."""

@@ -26,9 +26,9 @@ expect() {
 }
 inside() { rig_enter "$root" "$@"; }
 environment() { inside grub-editenv /boot/grub/grubenv list; }
-# shellcheck disable=SC2317  # called by expect
+# shellcheck disable=SC2317,SC2329  # called by expect
 says() { environment | grep -q "$1"; }
-# shellcheck disable=SC2317  # called by expect
+# shellcheck disable=SC2317,SC2329  # called by expect
 silent() { ! says "$1"; }
 
 echo "=== making the file system"

@@ -26,6 +26,7 @@ work=$(mktemp -d /var/tmp/gpu-bringup-sudo.XXXXXX)
 rules=/etc/sudoers.d/gpu-bringup-rig
 socket="$work/tmux"
 watcher=
+# shellcheck disable=SC2329  # called by the trap
 cleanup() {
     [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
     tmux -S "$socket" kill-server 2>/dev/null || true
@@ -116,6 +117,7 @@ START
 (while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' || true; echo; sleep 0.05; done >"$work/processes") &
 watcher=$!
 
+# shellcheck disable=SC2329  # called by expect
 no_secret() { # no_secret NAME: neither password stands in what was written or shown
     local name=$1
     screen >"$work/$name/screen"

@@ -553,6 +553,18 @@ def test_dkms_link() -> None:
     assert dkms.installed_link("550.163.01") == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "hold"),
+    [
+        ("nvidia-drm/nvidia-drm-drv.c:200:5: error: no member named 'output_poll_changed'", True),
+        ("conftest123.c:9:3: error: incompatible pointer type", False),
+        ("error: cannot use keyword 'false' as enumeration constant", False),
+    ],
+)
+def test_a_failing_probe_is_seen_in_a_build_log(line: str, hold: bool) -> None:
+    assert make_log.probes_hold(f"make all\n{line}\nmake[1]: *** Error 1\n") is hold
+
+
 def test_first_error_of_a_build_log() -> None:
     text = case("make-log-pci-resize.txt")
     assert make_log.log_kernel(text) == "6.12.107+deb13-amd64"

@@ -24,7 +24,7 @@ from gpu_bringup.model.facts import (
     SigningKey,
 )
 from gpu_bringup.model.gpu_facts import CudaFacts
-from gpu_bringup.model.ladder import RUNG_IDS
+from gpu_bringup.model.ladder import RUNG_IDS, State
 from gpu_bringup.model.plan import Plan, Step
 from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.plan import make_plan
@@ -295,6 +295,18 @@ def test_passthrough_is_left_to_a_person():
     gpu = replace(facts.pci.gpus[0], driver="vfio-pci")
     made = plan(make.context(replace(facts, pci=replace(facts.pci, gpus=(gpu,)))))
     assert any("passthrough" in text for text in made.blocked)
+
+
+@pytest.mark.parametrize(("kept", "helps"), [(("vfio-pci",), False), (("vfio-pci", None), True)])
+def test_no_step_is_planned_while_every_gpu_is_reserved(kept, helps):
+    facts = make.healthy()
+    gpus = tuple(replace(facts.pci.gpus[0], driver=driver) for driver in kept)
+    modules = replace(facts.modules, loaded=(), loaded_version=None)
+    ctx = make.context(replace(facts, pci=replace(facts.pci, gpus=gpus), modules=modules))
+    report, made = climb(ctx), plan(ctx)
+    assert report.rung("loaded").state is (State.BROKEN if helps else State.BLOCKED)
+    assert bool(made.steps) is helps
+    assert len(made.blocked) == 1 and "passthrough" in made.blocked[0]
 
 
 def test_an_unknown_distribution_is_said_to_be_so():

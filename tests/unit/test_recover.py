@@ -208,6 +208,16 @@ def test_an_upgrade_under_a_loaded_module_is_a_reload_in_the_right_order():
     assert next(argv[1] for argv in commands if argv[0] == "modprobe") == "nvidia-current"
 
 
+def test_nothing_is_loaded_while_every_gpu_is_reserved():
+    facts = make.healthy()
+    facts = replace(facts, modules=replace(facts.modules, loaded=(), loaded_version=None))
+    assert found(facts).way("load") is not None
+    kept = tuple(replace(gpu, driver="vfio-pci") for gpu in facts.pci.gpus)
+    recovery = found(replace(facts, pci=replace(facts.pci, gpus=kept)))
+    assert recovery.way("load") is None
+    assert any("reserved" in reason for _, reason in recovery.not_here)
+
+
 def test_it_says_why_a_reload_would_not_do():
     facts = stale()
     dead = replace(facts.pci.gpus[0], fallen_off=True)
@@ -218,6 +228,10 @@ def test_it_says_why_a_reload_would_not_do():
     assert "1.2.3" in reload.why_not(make.context(other))
     recovery = found(other)
     assert recovery.way("reload") is None
+    unread = tuple(replace(f, version=Unknown("no modinfo")) for f in facts.modules.files)
+    unseen = replace(facts, modules=replace(facts.modules, files=unread))
+    assert "not known: no modinfo" in reload.why_not(make.context(unseen))
+    assert found(unseen).way("reload") is None
     closed = replace(facts, platform=replace(facts.platform, modules_loadable=False))
     assert "modules_disabled" in reload.why_not(make.context(closed))
     assert reload.why_not(make.context(facts)) == ""

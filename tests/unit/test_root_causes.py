@@ -15,6 +15,7 @@ from gpu_bringup.ladder.room import spare_kernels
 from gpu_bringup.model.bars import unset_bars
 from gpu_bringup.model.enums import Flavour, InstallMethod
 from gpu_bringup.model.facts import Certificate, Package, Space, StorageFacts
+from gpu_bringup.model.unknown import Unknown
 from gpu_bringup.plan import make_plan
 from gpu_bringup.recover import door
 from unit import make_facts as make
@@ -123,6 +124,21 @@ def test_enrolled_in_a_keyring_that_this_kernel_does_not_ask():
     assert root(facts) == ("signature", "sb-key-not-trusted-by-kernel")
 
 
+def test_refused_with_an_enrolment_that_nobody_read_is_not_called_enrolled():
+    facts = signed(make.SIGNER, "01:02")
+    unread = Unknown("not in this record")
+    keys = tuple(replace(key, enrolled=unread) for key in facts.secure_boot.keys)
+    facts = replace(
+        facts,
+        secure_boot=replace(facts.secure_boot, enrolled=unread, keys=keys),
+        log=replace(facts.log, lines=REFUSED),
+    )
+    result = climb(make.context(facts)).rung("signature")
+    found = [item.cause for item in result.causes]
+    assert found == ["sb-mok-not-enrolled", "sb-key-not-trusted-by-kernel"]
+    assert result.causes[0].confidence < 0.9 and "not known" in result.summary
+
+
 def test_secure_boot_switched_on_later_is_named_beside_unsigned():
     facts = signed(None, None)
     key = replace(facts.secure_boot.keys[0], exists=False, certificate=None, enrolled=False)
@@ -173,6 +189,20 @@ def test_a_loaded_driver_of_the_wrong_flavour_holds_no_gpu(flavour, pci_id, expe
         ),
     )
     assert root(facts)[1] == expected
+
+
+def test_an_open_module_of_the_libraries_version_is_not_called_old():
+    facts = make.healthy()
+    gpu = replace(facts.pci.gpus[0], pci_id="10de:1db4", driver=None)
+    files = make.make_files(flavour=Flavour.OPEN)
+    facts = replace(
+        facts,
+        pci=replace(facts.pci, gpus=(gpu,)),
+        modules=replace(facts.modules, files=files, loaded=(), loaded_version=None),
+    )
+    found = [c.cause for c in climb(make.context(facts, make.TARGET)).rung("module").causes]
+    assert found[0] == "open-module-on-pre-turing"
+    assert "driver-library-mismatch-stale-on-disk" not in found
 
 
 def test_a_board_that_only_a_legacy_branch_serves():

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpu_bringup import engine
+from gpu_bringup.cli import main
 from gpu_bringup.facts.containers import docker_cgroup_driver
 from gpu_bringup.hosts.recorded import RecordedHost
 from gpu_bringup.ladder import compiler
@@ -205,6 +207,9 @@ def test_the_build_log_tells_an_old_probe_from_an_old_driver(status, output, nam
     asked = decider(ctx, climb(ctx))
     assert asked is not None and asked.argv[0] == "grep" and asked.argv[-1] == log
     assert asked.judge(status, output)[0] == named
+    read = replace(facts.modules, dkms=(replace(build, probes_hold=True),))
+    ctx = make.context(replace(facts, modules=read))
+    assert decider(ctx, climb(ctx)) is None
 
 
 @pytest.mark.parametrize(
@@ -282,3 +287,43 @@ def test_an_unread_version_of_the_module_is_not_called_right():
     )
     facts = replace(facts, modules=replace(facts.modules, files=files))
     assert climb(make.context(facts)).rung("module").state.value == "unknown"
+
+
+def failed_build(lines):
+    """The upgraded server after its headers came and the modules' build failed with these lines."""
+    raw = copy.deepcopy(record())
+    tree, headers = "/var/lib/dkms/nvidia-current/550.163.01", f"/usr/src/linux-headers-{NEW}"
+    raw["links"][f"/lib/modules/{NEW}/build"] = headers
+    raw["listings"][f"/lib/modules/{NEW}"].append("build")
+    raw["listings"][headers] = ["Makefile", "Module.symvers", "include", "scripts", "arch"]
+    raw["files"][f"{headers}/Makefile"] = "x\n"
+    raw["files"]["/var/lib/dpkg/status"] += (
+        f"\nPackage: linux-headers-{NEW}\nStatus: install ok installed\n"
+        "Architecture: amd64\nVersion: 6.12.115-1\n"
+    )
+    raw["listings"][tree].append("build")
+    raw["listings"][f"{tree}/build"] = ["make.log"]
+    head = f"DKMS (dkms-3.2.2) make.log for nvidia-current/550.163.01 for kernel {NEW} (x86_64)"
+    raw["files"][f"{tree}/build/make.log"] = "\n".join((head, *lines, ""))
+    absent = (f"{tree}/build", headers, f"/lib/modules/{NEW}/build")
+    raw["absent"] = [path for path in raw["absent"] if not path.startswith(absent)]
+    return raw
+
+
+def test_what_decides_is_asked_only_where_the_log_leaves_it_open_and_can_be_pasted(
+    tmp_path, capsys
+):
+    broken = "nvidia-drm/nvidia-drm-drv.c:200:5: error: no member named 'output_poll_changed'"
+    probe = "conftest123.c:9:3: error: incompatible pointer type"
+    path = tmp_path / "host.json"
+    printed = []
+    for lines in ((broken,), (probe, broken)):
+        path.write_text(json.dumps(failed_build(lines)), encoding="utf-8")
+        assert main(["check", "--host", str(path)]) == 1
+        printed.append(capsys.readouterr().out)
+    assert all("dkms-build-api-break" in text for text in printed)
+    assert "grep -m" not in printed[0], "that log was read already, and no probe failed in it"
+    asked = [line for line in printed[1].splitlines() if "grep -m" in line]
+    argv = shlex.split(asked[0])
+    assert len(asked) == 1 and len(argv) == 6, "one line, its pattern quoted"
+    assert argv[-1].endswith("/make.log")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpu_bringup.catalogue.lookup import distribution
 from gpu_bringup.ladder import (
     compiler,
+    gpu,
     guard,
     libraries,
     loaded,
@@ -52,8 +53,8 @@ def _nowhere_to_work(ctx: Context, report: LadderReport) -> bool:
     broken = {result.id: result for result in _doesnt_hold(report)}
     if "platform" in broken and not platform.repair(ctx):
         return True
-    gpu = broken.get("gpu")
-    return gpu is not None and any(item.cause == "no-gpu-found" for item in gpu.causes)
+    bus = broken.get("gpu")
+    return bus is not None and any(item.cause == "no-gpu-found" for item in bus.causes)
 
 
 def _no_driver_chosen(ctx: Context, report: LadderReport) -> bool:
@@ -296,6 +297,9 @@ def make_plan(ctx: Context, report: LadderReport) -> Plan:
         return Plan({}, (), told if _doesnt_hold(report) else ())
     if _nowhere_to_work(ctx, report):
         return Plan(target, (), _blocked(ctx, report, ()), first_boot)
+    if gpu.all_reserved(ctx):
+        # Nothing that a driver needs helps before a GPU is free for it: that takes a person and a reboot.
+        return Plan(target, (), (BY_HAND["gpu-bound-to-vfio"],), first_boot)
     bad = {result.id for result in _doesnt_hold(report)}
     bad |= _follows(ctx, bad)
     # What is installed isn't known while the package database is damaged.

@@ -71,11 +71,13 @@ def _print_decision(situation: engine.Situation, decision: door.Decision | None)
     command = shlex.join(decision.asked.argv)
     show()
     if not decision.answered:
-        show(wrap(f"What would decide could not be asked here: {command}"))
+        show("What would decide could not be asked here:")
     elif not decision.cause:
-        show(wrap(f"It was asked, and did not decide: {command}"))
+        show("It was asked, and did not decide:")
     else:
-        show(wrap(f"Decided by: {command}"))
+        show("Decided by:")
+    # On a line of its own and never wrapped: it is there to be pasted.
+    show(f"  {command}")
 
 
 def exit_status(report: LadderReport, plan: Plan) -> int:

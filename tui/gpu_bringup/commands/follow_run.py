@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -98,7 +99,7 @@ def _show(event: dict[str, Any], follower: Follower, tail: _Tail) -> None:
         where = f"[{event.get('index')}/{event.get('count')}] " if event.get("index") else ""
         say(paint(f"{where}{event.get('title', event.get('step'))}", "bold", "cyan"))
     elif kind == "command-started":
-        say(paint("$ " + " ".join(event["argv"]), "dim"))
+        say(paint(f"$ {shlex.join(event['argv'])}", "dim"))
         if event.get("log"):
             log = Path(event["log"])
             tail.switch(log if log.is_absolute() else follower.folder / log)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpu_bringup.facts.ask import names, text
-from gpu_bringup.facts.make_log import first_error, log_kernel
+from gpu_bringup.facts.make_log import first_error, log_kernel, probes_hold
 from gpu_bringup.model.facts import DkmsBuild
 from gpu_bringup.model.unknown import Fact, Unknown
 
@@ -46,7 +47,13 @@ def _failed(host: Host, module: str, version: str, built: set[str]) -> list[Dkms
         kernel = log_kernel(content) or ("" if kernel == "build" else kernel)
         if kernel not in built:
             failed[kernel] = DkmsBuild(
-                module, version, kernel, "failed", log_path=path, first_error=first_error(content)
+                module,
+                version,
+                kernel,
+                "failed",
+                log_path=path,
+                first_error=first_error(content),
+                probes_hold=probes_hold(content),
             )
     return list(failed.values())
 
@@ -68,18 +75,7 @@ def _version(host: Host, module: str, version: str, links: dict[str, str]) -> li
         state = "installed" if target.startswith(f"{version}/") else "built"
         builds.append(DkmsBuild(module, version, kernel, state, source))
     failed = _failed(host, module, version, {build.kernel for build in builds})
-    builds += [
-        DkmsBuild(
-            item.module,
-            item.version,
-            item.kernel,
-            item.state,
-            source,
-            item.log_path,
-            item.first_error,
-        )
-        for item in failed
-    ]
+    builds += [replace(item, source_present=source) for item in failed]
     if source is False:
         builds.append(DkmsBuild(module, version, "", "broken", source))
     elif not builds:

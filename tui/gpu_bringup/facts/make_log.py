@@ -20,12 +20,22 @@ _NOISE = re.compile(
 _MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* ")
 _PROBE = re.compile(r"conftest\w*\.c:.*error: ")
 """The driver's own probes of the kernel fail by design; said only where nothing else is wrong."""
+_PROBE_BROKEN = re.compile(
+    r"conftest\d*\.c:\d+:\d+: error:|cannot use keyword .false. as enumeration constant"
+    r"|.bool. cannot be defined via .typedef."
+)
+"""What ``check --decide`` asks of the log, too."""
 
 
 def log_kernel(text: str) -> str:
     """The kernel release in the first line of dkms's make.log; empty: none named."""
     match = _HEAD.search(text[:4096])
     return match[1] if match else ""
+
+
+def probes_hold(text: str) -> bool:
+    """Has the log no error in the driver's own probes of the kernel?"""
+    return _PROBE_BROKEN.search(text) is None
 
 
 def first_error(text: str) -> str:

@@ -192,6 +192,9 @@ def _build_log(ctx: Context, root: RungResult) -> Decider | None:
         kernel = ctx.facts.kernel(build.kernel) if build.kernel else None
         if build.state != "failed" or not build.log_path or kernel is None:
             continue
+        if build.probes_hold is True:
+            # The log was read whole already: no probe is at fault.
+            continue
         text = kernel.compiler_text if isinstance(kernel.compiler_text, str) else ""
         version = re.search(r"\b(\d+)\.\d+(?:\.\d+)?\b", text)
         if "gcc" not in text or version is None or int(version[1]) < _STRICT_GCC:

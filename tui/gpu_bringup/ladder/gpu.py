@@ -29,6 +29,14 @@ def _evidence(ctx: Context, device: PciDevice) -> Evidence:
     return ev(f"{BUS}/{device.bus_id}", f"{place.name} ({device.pci_id}{family}), {driver}")
 
 
+def all_reserved(ctx: Context) -> bool:
+    """Is every GPU here kept for virtual machines, so that no driver of this system can have one?"""
+    found = ctx.facts.pci.gpus
+    if isinstance(found, Unknown) or not found or later(ctx):
+        return False
+    return all(device.driver in PASSTHROUGH for device in found)
+
+
 def _no_gpu(ctx: Context) -> RungResult:
     switches = ctx.facts.pci.nvswitches
     seen = (

@@ -53,6 +53,8 @@ RUNGS: tuple[Rung, ...] = (
 )
 
 NO_GPU = "gpu:no-gpu-found"
+RESERVED = "gpu:gpu-bound-to-vfio"
+"""Counts only where no GPU is left for this system's driver."""
 
 RESTS_ON: dict[str, tuple[str, ...]] = {
     "gpu": (),
@@ -79,7 +81,7 @@ RESTS_ON: dict[str, tuple[str, ...]] = {
     "nouveau": (NO_GPU, "platform"),
     "module": (NO_GPU, "platform", "packages", "kernel", "headers", "compiler"),
     "signature": (NO_GPU, "platform", "module"),
-    "loaded": (NO_GPU, "platform", "nouveau", "module", "signature"),
+    "loaded": (NO_GPU, RESERVED, "platform", "nouveau", "module", "signature"),
     "devices": (NO_GPU, "platform", "loaded"),
     "libraries": (NO_GPU, "platform", "packages", "module:driver-not-installed", "loaded"),
     "nvml": ("gpu", "platform", "loaded", "devices", "libraries"),
@@ -124,7 +126,9 @@ def _settle(ctx: Context, result: RungResult, below: dict[str, RungResult]) -> R
     fallen = [
         found
         for entry in rests_on
-        if (found := _fallen(entry, below)) is not None and not apart(ctx, result, found)
+        if (entry != RESERVED or gpu.all_reserved(ctx))
+        and (found := _fallen(entry, below)) is not None
+        and not apart(ctx, result, found)
     ]
     if not fallen:
         return result

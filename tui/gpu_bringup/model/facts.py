@@ -292,6 +292,8 @@ class DkmsBuild:
     log_path: str = ""
     first_error: str = ""
     """First error line of make.log where the build failed."""
+    probes_hold: Fact[bool] = _NOT_LOOKED
+    """Is make.log without an error in the driver's own probes of the kernel?"""
 
 
 @dataclass(frozen=True, slots=True)

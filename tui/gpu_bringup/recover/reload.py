@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_bringup.ladder.gpu import all_reserved
 from gpu_bringup.ladder.loaded import blacklist_entries, disk_module, module_stem
 from gpu_bringup.ladder.nouveau import competing
 from gpu_bringup.ladder.signature import would_be_taken
@@ -43,6 +44,10 @@ def reasons(ctx: Context) -> tuple[str, ...]:
     if competing(ctx):
         found.append(
             f"{listed(competing(ctx))} holds the GPU and can't be taken away while the system runs"
+        )
+    if all_reserved(ctx):
+        found.append(
+            "every GPU is reserved for virtual machines (vfio-pci): the driver would get none"
         )
     if blacklist_entries(ctx):
         where = blacklist_entries(ctx)[0].partition(" ")[2]
